@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+"""The checkout."""
 
 
 def eventually(condition: Callable[[], Any], deadline: float = 10.0, *, what: str = "") -> Any:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.actors.models.provider_server import ProviderServer, call, chunk, stream
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]

@@ -11,8 +11,7 @@ import pytest
 
 import greenroom
 from greenroom.messages.core.errors import GreenroomError
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
 
 SCRIPT = '''
 import asyncio

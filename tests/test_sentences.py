@@ -3,9 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 ROOMS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
 NAMES = {"detail", "message", "msg", "reason", "refusal", "said", "sentence", "why"}
 """Names of variables and parameters that hold such texts."""

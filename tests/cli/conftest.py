@@ -13,9 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 APP = """
 import time
 from pathlib import Path

@@ -20,9 +20,8 @@ from greenroom.messages import commands as c
 from greenroom.messages.core.message import Message
 from greenroom.messages.events.schedules import Plan
 from tests.dashboard.conftest import APP, start
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 

@@ -10,9 +10,8 @@ import pytest
 from greenroom import Orchestrator, Pool
 from tests.acceptance.apps.effects import effects
 from tests.integrations.provider import Provider
-from tests.support import descendants, eventually
+from tests.support import ROOT, descendants, eventually
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 Lines = Callable[[Any], list[dict[str, Any]]]
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
+
 pytest.importorskip("pydantic_ai", reason="pip install 'greenroom[pydantic-ai]'")
 
 from tests.acceptance.apps.effects import effects
@@ -25,9 +27,6 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Mark every process that the test starts."""
     monkeypatch.setenv(MARK, f"{tmp_path}/")
     return f"{tmp_path}/"
-
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def live(folder: Path, count: int, *fatal: int) -> subprocess.CompletedProcess[str]:

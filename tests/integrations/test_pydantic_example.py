@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support import ROOT
+
 pytest.importorskip("pydantic_ai", reason="pip install 'greenroom[pydantic-ai]'")
 pytest.importorskip("openai", reason="pip install 'greenroom[openai]'")
 
@@ -21,7 +23,6 @@ from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "examples" / "pydantic_agent.py"
 QUESTION = "My order A17 arrived broken."
 STEPS = [

@@ -30,9 +30,8 @@ from greenroom.dashboard.server import Server
 from greenroom.messages.commands import ListWorkers, Workers
 from tests.acceptance import harness
 from tests.acceptance.apps import authoring, compensating, running, talk, telling
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.usefixtures("home", "mark")]
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from greenroom import Orchestrator, RunFailed, StepFailed, TurnFailed
 from tests.acceptance.apps import failing
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 APP = Path(failing.__file__)
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 

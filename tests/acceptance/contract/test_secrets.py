@@ -17,12 +17,11 @@ import psutil
 import pytest
 
 from tests.acceptance.apps.secretive import PREFIX
-from tests.support import is_in_memory
+from tests.support import ROOT, is_in_memory
 
 pytestmark = pytest.mark.slow
 
 NOBODY = 65534
-ROOT = Path(__file__).resolve().parents[3]
 BACKENDS = ["zygote", "spawn"]
 
 

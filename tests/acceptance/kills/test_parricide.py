@@ -13,12 +13,11 @@ import pytest
 from greenroom import Orchestrator, RunFailed
 from tests.acceptance import harness
 from tests.acceptance.apps import parricide
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = pytest.mark.slow
 
 NEIGHBOURS = 6
-ROOT = Path(__file__).parents[3]
 
 
 def zygote_of(orchestrator: Orchestrator) -> int | None:

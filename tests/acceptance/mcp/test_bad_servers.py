@@ -18,11 +18,10 @@ import pytest
 from greenroom import DefinitionError, Orchestrator, Pool, RunParked, mcp
 from greenroom.actors.mcp import definition as definitions
 from tests.acceptance.harness import MARK, pools
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytest.importorskip("mcp")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-ROOT = Path(__file__).parents[3]
 APPS = Path(__file__).parent.parent / "apps"
 PYTHON = sys.executable
 

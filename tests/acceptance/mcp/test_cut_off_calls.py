@@ -20,12 +20,11 @@ from greenroom.workflows.home.home import Home
 from greenroom.workflows.queries.reader import JournalQueries
 from tests.acceptance import harness
 from tests.acceptance.kills.agents.test_agents import told
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytest.importorskip("mcp")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-ROOT = Path(__file__).parents[3]
 SERVER = ROOT / "tests" / "acceptance" / "apps" / "mcp_server.py"
 
 

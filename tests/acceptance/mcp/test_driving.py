@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.support import ROOT
+
 pytest.importorskip("mcp")
 from mcp import Client, StdioServerParameters
 
 from greenroom import DefinitionError, Fatal, mcp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-ROOT = Path(__file__).parents[3]
 APP = ROOT / "tests" / "acceptance" / "apps" / "driven.py"
 
 

@@ -11,9 +11,8 @@ from greenroom import Orchestrator
 from greenroom.testing import VirtualClock
 from tests.acceptance import harness
 from tests.acceptance.apps import orders
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 STEADY = ["abort", "done_set", "pending_set", "finished_tasks", "future_set", "every_task", "default_names", "texts"]

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,10 +15,10 @@ from greenroom.messages import commands as c
 from greenroom.messages.core.equality import same
 from tests.acceptance import harness
 from tests.acceptance.apps import gathered
+from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 BIND = """
 import json, sys
 from tests.acceptance.apps import gathered

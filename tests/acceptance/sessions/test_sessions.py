@@ -36,9 +36,8 @@ from greenroom.workflows.decisions.messages import mailbox
 from greenroom.workflows.runs.message_router import MessageRouter
 from tests.acceptance import harness
 from tests.acceptance.apps import talk
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 

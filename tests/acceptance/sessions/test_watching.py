@@ -20,9 +20,8 @@ from tests.acceptance import harness
 from tests.acceptance.apps import streaming
 from tests.acceptance.harness import reached
 from tests.acceptance.steering.streams.test_step_streams import check_text
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 

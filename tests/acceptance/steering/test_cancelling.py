@@ -13,10 +13,9 @@ from greenroom.testing import VirtualClock, assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import compensating
 from tests.acceptance.harness import reached
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-ROOT = Path(__file__).resolve().parents[3]
 STORY = ["book flight", "book hotel", "undo hotel", "undo flight"]
 
 HOST = """

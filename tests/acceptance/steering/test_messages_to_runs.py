@@ -14,9 +14,8 @@ from greenroom.messages.commands import Accepted, Refused, SignalRun
 from greenroom.messages.events.events import MessageRefused
 from tests.acceptance import harness
 from tests.acceptance.apps import mail
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 

@@ -12,9 +12,8 @@ from greenroom import Orchestrator, RetryRefused, RunCancelled, RunFailed
 from greenroom.messages.commands import RedriveDeadLetter, Refused, RetryRun
 from tests.acceptance import harness
 from tests.acceptance.apps import retrying
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 

@@ -12,11 +12,10 @@ from greenroom import Orchestrator
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import sagas
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 PARTS = ["flight", "hotel", "car"]
 STORY = ["book-flight", "book-hotel", "book-car", "cancel-hotel", "cancel-flight"]
 

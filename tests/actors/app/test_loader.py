@@ -9,8 +9,8 @@ import pytest
 from greenroom.actors.app import importing, loader
 from greenroom.actors.definitions import registry
 from greenroom.messages.core.errors import DefinitionError
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 WriteApp = Callable[..., Path]
 
 pytestmark = pytest.mark.usefixtures("fresh")

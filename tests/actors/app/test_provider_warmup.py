@@ -5,15 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from greenroom.actors.app import provider_warmup
+from tests.support import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("openai:gpt-5", "openai-chat:gpt-5", "anthropic:claude-haiku-4-5", "google:gemini-2.5-flash")
 SCRIPT = f"""
 import json, os, time

@@ -11,8 +11,8 @@ from greenroom.actors.app import loader
 from greenroom.actors.definitions import registry
 from greenroom.actors.definitions.definition_site import module_of
 from greenroom.messages.core.errors import DefinitionError
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 WriteApp = Callable[..., Path]
 
 pytestmark = pytest.mark.usefixtures("fresh")

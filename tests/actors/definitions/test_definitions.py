@@ -14,8 +14,8 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Fault
 from greenroom.workflows.authoring.decorators import evaluator, tool, workflow
 from greenroom.workflows.authoring.llm import LLM
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 WriteApp = Callable[..., Path]
 
 APP = """

@@ -20,8 +20,8 @@ from greenroom.messages.events.schedules import Plan, ScheduleCreated
 from greenroom.messages.options.policy import StepOptions
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.queries.reindex import line_of
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 CONTROLS = "".join(map(chr, (*range(1, 32), 0x7F, *range(0x80, 0xA0))))
 BIDI = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200e\u200f\u061c"
 UNSEEN = "\u200b\u200c\u2060\ufeff\u2028\u2029\u00ad"

@@ -17,11 +17,11 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.dashboard.access.gate import MAX_BODY_BYTES
 from greenroom.dashboard.server import Server
+from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
 APP = Path(__file__).parent.parent / "apps" / "sleeping.py"
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

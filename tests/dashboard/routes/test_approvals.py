@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ import pytest
 from greenroom import InvalidInput
 from greenroom.messages.commands import DecideApproval
 from tests.dashboard.conftest import start
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.timeout(120)
 MISFITS = [
     ("ship", {"to": "paris"}, {"to": 7, "parcels": "two"}, {"args.to", "args.parcels"}),

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -16,9 +15,8 @@ from greenroom.messages.events.schedules import Plan
 from greenroom.messages.records.pages import read_cursor, write_cursor
 from tests.dashboard.apps import offered
 from tests.dashboard.conftest import APP, start
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.timeout(120)
 
 

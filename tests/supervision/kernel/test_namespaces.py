@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support import ROOT
+
 AS_NOBODY = """
 import os, sys, time
 from greenroom.messages.options.policy import Limits

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support import ROOT
+
 CHANGED = {"switch interval", "garbage thresholds", "RLIMIT_NOFILE", "RLIMIT_OFILE", "dumpable"}
 """What an orchestrator changes while it is open, where the user leaves what Python and shells begin with."""
 AS_USUAL = """

@@ -13,7 +13,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.errors import JournalCorrupt, JournalError
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -56,7 +56,6 @@ if __name__ == "__main__":
         print("ready", flush=True)
         time.sleep(600)
 """
-ROOT = Path(__file__).resolve().parents[3]
 SUFFIXES = ("", "-wal", "-shm", ".reach")
 
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 
 from greenroom import Orchestrator
+from tests.support import ROOT
 from tests.workflows.apps.imported import imported
 
-ROOT = Path(__file__).resolve().parents[3]
 OPENING = "import greenroom.workflows.control.setup.app_options, greenroom.workflows.control.setup.opening"
 """What ``greenroom run`` imports before its first keeper starts, besides its options."""
 SCRIPT = "from greenroom import Orchestrator, tool, workflow; import greenroom.workflows.control.setup.opening"

@@ -20,8 +20,8 @@ from greenroom.workflows.control.setup.app_options import read_apps
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.home.project import read_project
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "tests" / "data" / "former_name"
 
 SCRIPT = """

@@ -30,11 +30,10 @@ from tests.actors.models.provider_server import (
     stream,
 )
 from tests.actors.models.provider_server import error as error_body
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-ROOT = Path(__file__).resolve().parents[4]
 EMPTY = BEHAVIOURS["any", "quota"]
 HELLO = chat("Hello, ", "world.")
 RATING = stream(

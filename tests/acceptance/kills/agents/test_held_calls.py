@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,11 +11,9 @@ from greenroom import Orchestrator
 from greenroom.dashboard.server import Server
 from tests.acceptance import harness
 from tests.acceptance.apps import held
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-
-ROOT = Path(__file__).resolve().parents[4]
 
 
 def examined() -> dict[str, tuple[str, str]]:

@@ -22,9 +22,8 @@ from tests.acceptance.apps import bounded
 from tests.acceptance.harness import pools, query
 from tests.acceptance.journal_prefixes import boundaries, history, write_prefix
 from tests.actors.models.provider_server import LONG_CONTEXT, ProviderServer, call, chat, chunk, error, respond, stream
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[4]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 KINDS = ("refusal", "summary", "second try")
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[4]
 LIMIT_MB = 700
 GROUPS = Path("/sys/fs/cgroup")
 

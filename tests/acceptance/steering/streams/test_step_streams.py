@@ -15,8 +15,8 @@ from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import streaming
 from tests.acceptance.harness import reached
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 

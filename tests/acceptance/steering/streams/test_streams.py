@@ -16,9 +16,8 @@ from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import telling
 from tests.acceptance.harness import reached
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[4]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
