@@ -126,6 +126,8 @@ class Run(Generic[R]):
     def usage(self) -> dict[str, float]:
         """Usage of all model calls of the run, summed over all attempts, those of judges included.
 
+        Child runs have their own usage, although they draw on the budgets of their parents.
+
         ``input_tokens``, ``output_tokens`` and ``usd``; and ``unpriced``, the number of calls whose price is not known,
         if there are any. Those are not a part of ``usd``.
         """
