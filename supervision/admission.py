@@ -29,12 +29,10 @@ from greenroom.supervision.jobs import (
     Withdraw,
 )
 from greenroom.supervision.policy.circuit_breaker import CircuitBreaker, is_infrastructure
-from greenroom.supervision.policy.held_calls import HeldCalls
+from greenroom.supervision.policy.held_calls import TOOL, HeldCalls
 from greenroom.supervision.policy.rate_limit import RateLimit
 
 UNLIMITED: Final = ModelLimit(concurrency=None)
-TOOL: Final = "tool:"
-"""Begins the name of a tool's breaker."""
 
 
 class Alarm(Protocol):

@@ -7,8 +7,12 @@ those of the wall clock, which goes on while no orchestrator runs.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 from pydantic import TypeAdapter
+
+TOOL: Final = "tool:"
+"""Begins the name of a tool's breaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class HeldCalls:
     """What holds back the calls of one model or tool. Times are seconds since the Unix epoch."""
 
     name: str
-    """Name of the model, or ``tool:`` and that of the tool."""
+    """Name of the model, or ``TOOL`` and that of the tool."""
     held_until: float = 0.0
     """The provider asks for no call before this time; 0 if it does not."""
     open_until: float | None = None

@@ -176,15 +176,16 @@ def _file_system(place: Path) -> str:
 
 def _held(home: "Home") -> Iterator[Finding]:
     """List the models and tools whose calls wait, because a provider has asked for it or a breaker is open."""
+    from greenroom.supervision.policy.held_calls import TOOL
     from greenroom.workflows.home.held_calls import read_held_calls
 
     now, found = time.time(), False
     for each in read_held_calls(home.path):
         if words := each.words(now):
             found = True
-            kind = "tool" if each.name.startswith("tool:") else "model"
+            kind = "tool" if each.name.startswith(TOOL) else "model"
             remedy = "calls wait until then; see what the provider says of its limits and its status"
-            yield Finding(f"{kind} {each.name.removeprefix('tool:')}", "warn", words, remedy)
+            yield Finding(f"{kind} {each.name.removeprefix(TOOL)}", "warn", words, remedy)
     if not found:
         yield Finding("calls", "ok", "no model or tool is held back")
 

@@ -79,6 +79,7 @@ def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
 def show(settings: Settings, run_id: str) -> None:
     """Show a run: its input, what it waits for, every attempt of its steps, what people decided, its result."""
     from greenroom.cli.display.run_page import show_run
+    from greenroom.workflows.home.held_calls import read_held_calls
     from greenroom.workflows.queries.records.run_records import step_records
     from greenroom.workflows.queries.waiting_for import waits_for
 
@@ -86,7 +87,7 @@ def show(settings: Settings, run_id: str) -> None:
         run, state = reads.run(run_id), reads.fold(run_id)
         asked, decided = reads.approvals(run_id), reads.decisions(run_id)
     (run,) = _with_waits(settings, [run])
-    steps, waits = step_records(state), waits_for(state, time.time())
+    steps, waits = step_records(state), waits_for(state, time.time(), read_held_calls(settings.home.path))
     if settings.json:
         emit(
             {

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -16,10 +17,14 @@ from tests.support import ROOT, eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-def examined() -> dict[str, tuple[str, str]]:
-    command = [sys.executable, ROOT / "main.py", "doctor", "-o", "json"]
+def answer(*words: str) -> Any:
+    command = [sys.executable, ROOT / "main.py", *words, "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    return {each["check"]: (each["state"], each["found"]) for each in json.loads(done.stdout)}
+    return json.loads(done.stdout)
+
+
+def examined() -> dict[str, tuple[str, str]]:
+    return {each["check"]: (each["state"], each["found"]) for each in answer("doctor")}
 
 
 def test_the_next_orchestrator_holds_back_what_was_held_back_and_doctor_shows_it(home, mark, tmp_path):
@@ -47,6 +52,9 @@ def test_the_next_orchestrator_holds_back_what_was_held_back_and_doctor_shows_it
         waiting = [gate.detail for gate in orchestrator.metrics().gates]
         assert all("0 running, 1 waiting" in each for each in waiting), waiting
         assert sorted((tmp_path / "log").read_text().splitlines()) == asked, "nobody was asked again"
+        model, down = answer("runs", "show", "second")["waits_for"]
+        assert model.startswith("the model limited, for 1/limited#1: the provider asked to wait for 5")
+        assert down.startswith("the tool down, for 2/down#1: its breaker is open and lets a call through in 5")
         run.cancel(within=0)
 
 
