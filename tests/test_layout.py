@@ -43,6 +43,17 @@ def locked() -> list[tuple[Requirement, list[str]]]:
     return [(Requirement(requirement), options) for requirement, *options in lines]
 
 
+def test_no_folder_has_more_than_a_dozen_files_and_folders() -> None:
+    """One that has more is divided into folders, whose names then say what a dozen names of files cannot."""
+    rooms: dict[Path, set[str]] = {}
+    for path in MODULES:
+        inside = path.relative_to(ROOT)
+        for parent in list(inside.parents)[:-1]:
+            rooms.setdefault(parent, set()).add(inside.relative_to(parent).parts[0])
+    crowded = {str(folder): len(names - {"__init__.py"}) for folder, names in rooms.items()}
+    assert {folder: number for folder, number in crowded.items() if number > 12} == {}
+
+
 @pytest.mark.parametrize("package", sorted(FOLDERS))
 def test_every_package_is_a_folder_at_the_top_and_a_link_under_greenroom(package: str) -> None:
     link = ROOT / Path(*package.split("."))
