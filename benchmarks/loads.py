@@ -9,14 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
-import httpx
 import psutil
 from past import fill
 from rounds import Figure, orchestrator_in
 from work import chain, echoes
 
 from greenroom import Orchestrator
-from greenroom.dashboard.server import Server
 from greenroom.messages.events.events import StepScheduled
 
 MEGABYTE = 1_000_000
@@ -75,6 +73,10 @@ def metrics_ms(directory: Path) -> float:
 
 def scrape_ms(directory: Path) -> float:
     """Return the median time in milliseconds of a scrape over HTTP of the figures of 33,000 runs."""
+    import httpx  # noqa: PLC0415  here, as it would count in the figure of memory
+
+    from greenroom.dashboard.server import Server  # noqa: PLC0415  likewise
+
     fill(directory / "journal.db", 0, COUNTED_RUNS)
     with orchestrator_in(directory) as orchestrator, Server(orchestrator, [], port=0) as server:
         token = {"Authorization": f"Bearer {server.token.value}"}
