@@ -21,9 +21,8 @@ def parts(turn: Turn) -> list[Turn]:
         NotSerializable: One of its commands or the state alone is too long, or all together are. The message names it.
     """
     rest = turn.model_copy(update={"commands": ()})
-    size = _size(rest, "the shared state")
-    groups: list[list[ProgramCommand]] = [[]]
-    total = size
+    size = total = _size(rest, "the shared state")
+    groups: list[list[ProgramCommand]] = [[]]  # from the last part to the first, and so are the commands in each
     for command in reversed(turn.commands):  # the last part has the state, and so holds fewer of them
         more = _size(Turn(run_id=turn.run_id, commands=(command,)), _what(command))
         total += more
@@ -31,12 +30,12 @@ def parts(turn: Turn) -> list[Turn]:
             what = f"what is asked for at once has more than {MOST_TURN_BYTES} bytes"
             msg = f"{what}: ask for less at a time, or {IN_A_FILE}"
             raise NotSerializable(msg)
-        if size + more > MAX_FRAME_BYTES and (groups[0] or size):
-            groups.insert(0, [])
+        if size + more > MAX_FRAME_BYTES and (groups[-1] or size):
+            groups.append([])
             size = 0
-        groups[0].insert(0, command)
+        groups[-1].append(command)
         size += more
-    *first, last = map(tuple, groups)
+    *first, last = (tuple(reversed(group)) for group in reversed(groups))
     begun = [Turn(run_id=turn.run_id, commands=commands, more=True) for commands in first]
     return [*begun, rest.model_copy(update={"commands": last})]
 
