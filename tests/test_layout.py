@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -115,6 +117,13 @@ def test_no_committed_file_names_the_host_of_a_registry() -> None:
     if done.returncode > 1:
         pytest.skip("not a git checkout")
     assert not done.stdout
+
+
+def test_no_module_imports_one_that_imports_it_inside_functions_or_not() -> None:
+    """The contracts compare what stands in one folder; a package's own file and what lies below it are compared here."""
+    graph = grimp.build_graph("greenroom", exclude_type_checking_imports=True, cache_dir=None)
+    assert len(graph.modules) > 400
+    TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()
 
 
 @pytest.mark.timeout(600)

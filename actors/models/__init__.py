@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, cast, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from greenroom.actors.models.provider_names import EMBEDDED, check_installed, check_name
 from greenroom.messages.core.errors import DefinitionError
@@ -134,21 +134,3 @@ def check_named(model: object, owner: str) -> str:
     check_name(model, owner)
     check_installed(model, owner)
     return model
-
-
-def resolve_model(model: str | Model | None, owner: str) -> Model:
-    """Return the model that an author named; in a worker.
-
-    Raises:
-        DefinitionError: The name is not known, or the library of its provider is not installed.
-    """
-    name = check_named(model, owner)
-    if not name:
-        return cast("Model", model)
-    if name == EMBEDDED:
-        from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  built on this module
-
-        return MockModel()
-    from greenroom.actors.models.provider import ProviderModel  # noqa: PLC0415  the same, and its library is large
-
-    return ProviderModel(name)

@@ -52,6 +52,7 @@ from greenroom.workflows.queries.interface import Queries
 if TYPE_CHECKING:
     from greenroom.metrics.figure_records import Metrics
     from greenroom.workflows.api.async_orchestrator import AsyncBaseOrchestrator
+    from greenroom.workflows.api.handles.twins import Twins
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,13 +140,20 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         """
 
     @property
-    @override
     def threads(self) -> Threads:
+        """Threads for short calls of event loops."""
         return self._threads
 
     @cached_property
     def _threads(self) -> Threads:
         return Threads()
+
+    @property
+    @override
+    def twins(self) -> "Twins":
+        from greenroom.workflows.api.handles.twins import Twins  # noqa: PLC0415  for asyncio alone
+
+        return Twins(self)
 
     def _launch(self, command: StartRun) -> Reply:
         """Start a run with valid arguments."""

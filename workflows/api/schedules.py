@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,8 +16,10 @@ from greenroom.messages.events.schedules import Overlap, Plan, ScheduleRecord
 from greenroom.messages.options.policy import Budget
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
-from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
+
+if TYPE_CHECKING:
+    from greenroom.workflows.api.handles.twins import Twins
 
 R = TypeVar("R")
 
@@ -35,8 +37,8 @@ class ScheduleMethods(ABC):
 
     @property
     @abstractmethod
-    def threads(self) -> Threads:
-        """Threads for short calls of event loops."""
+    def twins(self) -> "Twins":
+        """What makes the twins of handles."""
 
     def _put_schedule(self, command: PutSchedule) -> Reply:
         """Make or change a schedule with valid arguments."""

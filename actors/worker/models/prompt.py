@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from greenroom.actors.definitions.definitions import ModelDefinition
-from greenroom.actors.models import Model, ModelReply, ModelRequest, resolve_model
+from greenroom.actors.models import Model, ModelReply, ModelRequest, check_named
+from greenroom.actors.models.provider_names import EMBEDDED
 from greenroom.actors.models.script import scripted_reply
 from greenroom.actors.worker.models.model_answer import InvalidAnswer, read_answer
 from greenroom.messages.core.errors import StepFailed
@@ -89,3 +90,21 @@ async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:
 def _named(name: str | None, owner: str) -> Model:
     """Return one model per name and process, so that it can keep its connections."""
     return resolve_model(name, owner)
+
+
+def resolve_model(model: str | Model | None, owner: str) -> Model:
+    """Return the model that an author named.
+
+    Raises:
+        DefinitionError: The name is not known, or the library of its provider is not installed.
+    """
+    name = check_named(model, owner)
+    if not name:
+        return cast("Model", model)
+    if name == EMBEDDED:
+        from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  real models do not need it
+
+        return MockModel()
+    from greenroom.actors.models.provider import ProviderModel  # noqa: PLC0415  its library is large
+
+    return ProviderModel(name)

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from greenroom.actors.models import ModelReply, ModelRequest, provider, resolve_model
+from greenroom.actors.models import ModelReply, ModelRequest, provider
+from greenroom.actors.worker.models.prompt import resolve_model
 
 
 def ask(name: str, prompt: str = "hi", **request: Any) -> ModelReply:

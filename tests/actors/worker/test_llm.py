@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors.models import Model, ModelReply, ModelRequest, check_model, resolve_model
+from greenroom.actors.models import Model, ModelReply, ModelRequest, check_model
 from greenroom.actors.models.mock import MockModel
-from greenroom.actors.worker.models.prompt import ask, request_of
+from greenroom.actors.worker.models.prompt import ask, request_of, resolve_model
 from greenroom.actors.worker.models.text_stream import JOIN
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import plain

@@ -38,6 +38,7 @@ ONLY_PLAIN = {
     "handle": "is for handles",
     "reads": "blocks: the twin has methods for what it gives",
     "threads": "is what the twin works with",
+    "twins": "is for handles",
     "follow": "is for handles",
     "wait_result": "is for handles",
     "until_result": "is for handles",

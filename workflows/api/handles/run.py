@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from greenroom.messages.records.records import ApprovalRecord, RunRecord
     from greenroom.messages.transcript import TranscriptMessage
     from greenroom.workflows.api.handles.async_run import AsyncRun
+    from greenroom.workflows.api.handles.twins import Twins
 
 R = TypeVar("R")
 
@@ -77,6 +78,11 @@ class RunHost(Protocol):
     @property
     def threads(self) -> Threads:
         """Threads for short calls of event loops."""
+        ...
+
+    @property
+    def twins(self) -> "Twins":
+        """What makes the twins of handles."""
         ...
 
 
@@ -186,9 +192,7 @@ class Run(Generic[R]):
     @property
     def aio(self) -> "AsyncRun[R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        from greenroom.workflows.api.handles.async_run import AsyncRun  # noqa: PLC0415  for asyncio alone
-
-        return AsyncRun(self)
+        return self._host.twins.run(self)
 
     def events(self, after: int = 0, *, follow: bool = False) -> Items[Stored]:
         """Return the events with sequence numbers above ``after``; with ``follow``, also later ones until the end."""

@@ -26,10 +26,10 @@ from greenroom.messages.core.times import iso
 from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
 from greenroom.messages.refusals import check
 from greenroom.workflows.api.handles.run import Run
-from greenroom.workflows.api.threads import Threads
 
 if TYPE_CHECKING:
     from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
+    from greenroom.workflows.api.handles.twins import Twins
 
 R = TypeVar("R")
 
@@ -46,8 +46,8 @@ class ScheduleHost(Protocol):
         ...
 
     @property
-    def threads(self) -> Threads:
-        """Threads for short calls of event loops."""
+    def twins(self) -> "Twins":
+        """What makes the twins of handles."""
         ...
 
 
@@ -86,9 +86,7 @@ class Schedule(Generic[R]):
     @property
     def aio(self) -> "AsyncSchedule[R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        from greenroom.workflows.api.handles.async_schedule import AsyncSchedule  # noqa: PLC0415  for asyncio alone
-
-        return AsyncSchedule(self, self._host.threads)
+        return self._host.twins.schedule(self)
 
     def next_times(self, count: int = 5) -> list[datetime]:
         """Return the next times, in UTC; an empty list while the schedule is paused."""

@@ -36,6 +36,7 @@ from greenroom.workflows.queries.interface import Queries
 if TYPE_CHECKING:
     from greenroom.messages.transcript import TranscriptMessage
     from greenroom.workflows.api.handles.async_session import AsyncSession
+    from greenroom.workflows.api.handles.twins import Twins
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
@@ -73,6 +74,11 @@ class SessionHost(Protocol):
     @property
     def threads(self) -> Threads:
         """Threads for short calls of event loops."""
+        ...
+
+    @property
+    def twins(self) -> "Twins":
+        """What makes the twins of handles."""
         ...
 
 
@@ -154,9 +160,7 @@ class Session(Generic[S, M, R]):
     @property
     def aio(self) -> "AsyncSession[S, M, R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        from greenroom.workflows.api.handles.async_session import AsyncSession  # noqa: PLC0415  for asyncio alone
-
-        return AsyncSession(self, self._host, self._definition)
+        return self._host.twins.session(self, self._definition)
 
     @property
     def state(self) -> S:
