@@ -1,9 +1,11 @@
-"""Model steps that another library's agent makes: what they are given besides their arguments, and what they return."""
+"""What an answer of a model used, also where another library asks the model: then with what its step is given."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+from greenroom.messages.options.policy import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,24 @@ class Measured:
 
     value: Any
     usage: Mapping[str, float]
+
+
+def usage_of(input_tokens: int, output_tokens: int, usd: float | None, price: Price | None) -> dict[str, float]:
+    """Return what one answer of a model used, as its attempt records it. What is not known is left out.
+
+    Without tokens and a price it is empty, and budgets keep what was reserved: no call reads nothing, so the model has
+    not said what it used.
+
+    Args:
+        input_tokens: Tokens read; 0 if the model has not said.
+        output_tokens: Tokens written; 0 if the model has not said.
+        usd: Price of the answer in US dollars, as the model said it or as a list has it for these tokens; None if
+            neither is known.
+        price: Price of the model, used where ``usd`` is None; None if it is not known.
+    """
+    if usd is None and not input_tokens and not output_tokens:
+        return {}
+    usage: dict[str, float] = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    if usd is None and price is not None:
+        usd = price.usd(input_tokens, output_tokens)
+    return usage if usd is None else {**usage, "usd": usd}

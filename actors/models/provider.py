@@ -125,8 +125,11 @@ class ProviderModel:
     def _price(self, response: ModelResponse) -> float | None:
         """Return the price of an answer in US dollars; None if it is unknown.
 
-        Servers other than the provider's own have no price, even if they name a model that has one.
+        Servers other than the provider's own have no price, even if they name a model that has one. Nor has an answer
+        without tokens, whose usage the server has not counted.
         """
+        if not (response.usage.input_tokens or response.usage.output_tokens):
+            return None
         if not is_own_server(self._provider, os.environ) or not response.model_name:
             return None
         with suppress(ValueError, LookupError):  # no usage was reported, or the price of the model is not known

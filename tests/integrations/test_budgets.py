@@ -6,15 +6,18 @@ import pytest
 
 pytest.importorskip("pydantic_ai", reason="pip install 'greenroom[pydantic-ai]'")
 
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.usage import RequestUsage
 
 from greenroom import Budget, DefinitionError, Orchestrator, Pool, RunParked
 from greenroom.integrations.pydantic_ai import GreenroomDurability
 from greenroom.integrations.pydantic_ai.prices import call_of
 from greenroom.integrations.pydantic_ai.stand_ins import stand_in
+from greenroom.integrations.pydantic_ai.usage import usage_of
 from greenroom.messages.options.policy import Price
 from greenroom.workflows.decisions.budget_usage import Spending
 from tests.integrations.apps import paid
@@ -75,6 +78,27 @@ def test_a_model_of_unknown_price_is_not_called_under_a_budget_in_usd_unless_all
     allowed = orchestrator.start(paid.pays_unknown, budget=Budget(usd=1.0, unknown_price="allow"))
     allowed.result(timeout=30)
     assert "usd" not in allowed.usage
+
+
+def test_a_request_whose_model_does_not_say_what_it_used_counts_with_what_was_reserved(orchestrator) -> None:
+    run = orchestrator.start(paid.pays_silent, 5, budget=Budget(usd=0.25))
+    with pytest.raises(RunParked, match="is used up: 0.2"):
+        run.result(timeout=30)
+    assert [[each.usage for each in step.attempts] for step in run.steps()] == [
+        [{}],
+        [{}],
+        [{}],
+        [],
+    ]  # the third with less
+    assert run.usage == {"unpriced": 3.0}
+
+
+def test_a_price_of_a_list_is_no_price_of_an_answer_without_tokens() -> None:
+    pytest.importorskip("openai")
+    answer = ModelResponse(parts=[], model_name="gpt-4o-mini", provider_name="openai", usage=RequestUsage())
+    assert usage_of(answer, Price(input=1.0)) == {}
+    answer.usage = RequestUsage(input_tokens=100)
+    assert usage_of(answer, None) == {"input_tokens": 100, "output_tokens": 0, "usd": pytest.approx(100 * 0.15e-6)}
 
 
 def test_a_model_by_its_name_has_the_price_of_its_provider(monkeypatch) -> None:

@@ -14,7 +14,7 @@ from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import ModelReply
-from greenroom.actors.models.measured import Asked, Measured, asked
+from greenroom.actors.models.measured import Asked, Measured, asked, usage_of
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel, unsendable
 from greenroom.actors.worker.models.conversation import ask_in_conversation, conversation_request
@@ -199,13 +199,8 @@ def _definition(message: Execute) -> ModelDefinition:
 
 def _usage(reply: ModelReply, message: Execute) -> dict[str, float]:
     """Return the usage of one answer, at the price that its call was reserved with. What is not known is left out."""
-    if reply.usd is None and not reply.input_tokens and not reply.output_tokens:
-        return {}  # no call reads nothing: the model has not said what it used
-    usage: dict[str, float] = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
-    usd = reply.usd
-    if usd is None and (price := _definition(message).calls[_model(message)].price) is not None:
-        usd = price.usd(reply.input_tokens, reply.output_tokens)
-    return usage if usd is None else {**usage, "usd": usd}
+    price = None if reply.usd is not None else _definition(message).calls[_model(message)].price  # may import a list
+    return usage_of(reply.input_tokens, reply.output_tokens, reply.usd, price)
 
 
 def _model(message: Execute) -> int:

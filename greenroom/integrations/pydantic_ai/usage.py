@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic_ai.messages import ModelResponse
 
+from greenroom.actors.models import measured
 from greenroom.messages.options.policy import Price
 
 _LOCAL: Final = frozenset({"localhost", "host.docker.internal"})
@@ -15,21 +16,17 @@ _LOCAL: Final = frozenset({"localhost", "host.docker.internal"})
 def usage_of(result: object, declared: Price | None) -> Mapping[str, float]:
     """Return the usage of a model step's result; empty if it is no answer of a model.
 
-    A price that neither the library nor the author knows is left out.
+    It is also empty if the model reports no tokens. A price that neither the library nor the author knows is left out.
     """
     if not isinstance(result, ModelResponse):
         return {}
-    usage: dict[str, float] = {
-        "input_tokens": result.usage.input_tokens,
-        "output_tokens": result.usage.output_tokens,
-    }
-    usd = _price(result)
-    if usd is None and declared is not None:
-        usd = declared.usd(usage["input_tokens"], usage["output_tokens"])
-    return usage if usd is None else {**usage, "usd": usd}
+    return measured.usage_of(result.usage.input_tokens, result.usage.output_tokens, _price(result), declared)
 
 
 def _price(response: ModelResponse) -> float | None:
+    """Return the price of an answer by the library's list; None if it has none, as for an answer without tokens."""
+    if not (response.usage.input_tokens or response.usage.output_tokens):
+        return None
     if response.provider_url and is_local(response.provider_url):
         return None  # a server of one's own may answer to the name of a model that has a price
     try:

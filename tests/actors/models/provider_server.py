@@ -174,8 +174,10 @@ def call(name: str, arguments: str, id_: str = "call_1", index: int = 0) -> dict
     return {"tool_calls": [{"index": index, "id": id_, "type": "function", "function": function}]}
 
 
-def chat(*pieces: str, finish: str | None = "stop", model: str = "m", usage: bool = True) -> Behaviour:
-    last = [chunk(usage=USAGE, choices=[], model=model)] if usage else []
+def chat(
+    *pieces: str, finish: str | None = "stop", model: str = "m", usage: dict[str, int] | None = USAGE
+) -> Behaviour:
+    last = [chunk(usage=usage, choices=[], model=model)] if usage else []
     ended = [chunk(finish=finish, model=model)] if finish else []
     texts = [chunk({"role": "assistant", "content": piece}, model=model) for piece in pieces]
     return stream(*texts, *ended, *last, "[DONE]")
@@ -243,7 +245,8 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
     # chat completions
     ("completions", "answers"): chat("Hello, ", "world."),
     ("completions", "gpt-4o-mini"): chat("Hello, ", "world.", model="gpt-4o-mini-2024-07-18"),
-    ("completions", "unmeasured"): chat("Hello.", usage=False),
+    ("completions", "unmeasured"): chat("Hello.", model="gpt-4o-mini-2024-07-18", usage=None),
+    ("completions", "counts-nothing"): chat("Hello.", model="gpt-4o-mini-2024-07-18", usage=dict.fromkeys(USAGE, 0)),
     ("completions", "cut"): stream(chunk({"role": "assistant", "content": "Hel"}), then=cut),
     ("completions", "unfinished"): chat("Hello, ", finish=None),
     ("completions", "drips"): stream(*[chunk({"content": "a"})] * 1000, pause=0.05),

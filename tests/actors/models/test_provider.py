@@ -358,6 +358,7 @@ def test_the_providers_own_server_has_a_price_if_the_model_and_the_usage_are_kno
     assert reply.usd == pytest.approx(11 * 0.15e-6 + 7 * 0.6e-6)
     assert ask("openai-chat:answers").usd is None  # no price is known
     assert ask("openai-chat:unmeasured").usd is None  # nor is the usage
+    assert ask("openai-chat:counts-nothing").usd is None  # nor here, though the server says that it is 0
 
 
 # ---------------------------------------------------------------- keys

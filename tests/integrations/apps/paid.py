@@ -5,6 +5,7 @@ from typing import Any
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.usage import RequestUsage
 
 from greenroom import workflow
@@ -21,14 +22,30 @@ async def answer(_messages: list[ModelMessage], info: AgentInfo) -> ModelRespons
     return ModelResponse(parts=[TextPart(str(told))], usage=usage)
 
 
+class Silent(WrapperModel):
+    """A model that does not say what it used."""
+
+    async def request(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        response = await super().request(*args, **kwargs)
+        response.usage = RequestUsage()
+        return response
+
+
 def agent(name: str, **options: Any) -> Agent[None, str]:
     durability = GreenroomDurability(model=options.pop("durable", {}))
-    return Agent(FunctionModel(answer, model_name=name), name=name, capabilities=[durability], **options)
+    model = options.pop("model", FunctionModel)(answer, model_name=name)
+    return Agent(model, name=name, capabilities=[durability], **options)
 
 
 paid = agent("paid", durable={"price": PRICE}, model_settings={"max_tokens": 1000})
 open_ended = agent("open_ended", durable={"price": PRICE})
 unknown = agent("unknown")
+silent = agent(
+    "silent",
+    model=lambda *args, **named: Silent(FunctionModel(*args, **named)),
+    durable={"price": PRICE},
+    model_settings={"max_tokens": 10_000},
+)
 
 
 @workflow
@@ -41,6 +58,12 @@ async def pays(times: int) -> int:
 async def pays_open_ended() -> str:
     """Ask without a limit of one's own."""
     return (await open_ended.run("Question.")).output
+
+
+@workflow
+async def pays_silent(times: int) -> int:
+    """Ask a model several times that does not say what it used, and count the answers."""
+    return len([(await silent.run(f"Question {number}.")).output for number in range(times)])
 
 
 @workflow
