@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # a chec
 import psutil
 
 from greenroom import Orchestrator
-from tests.acceptance.apps import talk
+from tests.acceptance.apps.sessions import talk
 from tests.support import eventually
 
 CLIENTS = 16

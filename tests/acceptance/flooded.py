@@ -13,7 +13,7 @@ from greenroom import Orchestrator
 from greenroom.dashboard.server import Server
 from tests.acceptance.harness import pools
 
-APPS = [str(Path(__file__).resolve().parent / "apps" / name) for name in ("flooding.py", "ticking.py")]
+APPS = [str(Path(__file__).resolve().parent / "apps" / "contract" / name) for name in ("flooding.py", "ticking.py")]
 
 
 def main() -> None:

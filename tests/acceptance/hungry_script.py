@@ -12,7 +12,7 @@ from pathlib import Path
 
 from greenroom import Orchestrator, Pool, Run
 from greenroom.supervision.kernel import linux
-from tests.acceptance.apps import hungry
+from tests.acceptance.apps.limits import hungry
 from tests.support import eventually
 
 

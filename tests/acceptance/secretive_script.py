@@ -16,7 +16,7 @@ from greenroom.metrics import log
 from greenroom.metrics.samples import sample
 from greenroom.supervision.jobs import Pool
 from greenroom.supervision.kernel import linux
-from tests.acceptance.apps import secretive
+from tests.acceptance.apps.contract import secretive
 
 NOBODY = 65534
 

@@ -12,7 +12,7 @@ from greenroom import Orchestrator, RunFailed
 from greenroom.dashboard.server import Server
 from greenroom.metrics import log
 from greenroom.supervision.jobs import Pool
-from tests.acceptance.apps import secretive
+from tests.acceptance.apps.contract import secretive
 
 
 def main(home: str, backend: str) -> None:

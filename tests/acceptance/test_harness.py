@@ -12,8 +12,8 @@ import pytest
 
 from greenroom import Orchestrator
 from tests.acceptance import harness
-from tests.acceptance.apps import durable
 from tests.acceptance.apps.effects import effects
+from tests.acceptance.apps.kills import durable
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow

@@ -29,7 +29,9 @@ from greenroom import (
 from greenroom.dashboard.server import Server
 from greenroom.messages.commands import ListWorkers, Workers
 from tests.acceptance import harness
-from tests.acceptance.apps import authoring, compensating, running, talk, telling
+from tests.acceptance.apps.contract import authoring
+from tests.acceptance.apps.sessions import talk
+from tests.acceptance.apps.steering import compensating, running, telling
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.usefixtures("home", "mark")]
@@ -334,7 +336,7 @@ def test_ctrl_c_ends_a_program_and_all_its_processes(tmp_path, mark):
         dedent("""
             import asyncio
             import sys
-            from tests.acceptance.apps import running
+            from tests.acceptance.apps.steering import running
             from greenroom import Orchestrator
 
             async def main():
@@ -404,7 +406,7 @@ def test_several_loops_in_several_threads_share_one(tmp_path):
 
 
 def test_a_client_is_awaited_too(tmp_path):
-    app = str(ROOT / "tests" / "acceptance" / "apps" / "talk.py")
+    app = str(ROOT / "tests" / "acceptance" / "apps" / "sessions" / "talk.py")
 
     async def main() -> None:
         async with Client() as client:

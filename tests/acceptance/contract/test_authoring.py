@@ -13,8 +13,9 @@ import pytest
 
 from greenroom import Orchestrator, Run, RunCancelled, RunFailed, run
 from tests.acceptance import harness
-from tests.acceptance.apps import authoring, judged
+from tests.acceptance.apps.contract import authoring
 from tests.acceptance.apps.effects import effects
+from tests.acceptance.apps.judges import judged
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(90)

@@ -28,12 +28,12 @@ from greenroom import (
 )
 from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
 from tests.acceptance import harness
-from tests.acceptance.apps import running
+from tests.acceptance.apps.steering import running
 from tests.acceptance.harness import MARK
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
-APPS = Path(__file__).parent.parent / "apps"
+APPS = Path(__file__).parent.parent / "apps" / "contract"
 
 
 # ---------------------------------------------------------------- values
@@ -311,7 +311,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.acceptance.apps import running
+from tests.acceptance.apps.steering import running
 from greenroom import Orchestrator, GreenroomError
 
 folder = Path({folder!r})

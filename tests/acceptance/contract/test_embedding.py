@@ -18,8 +18,8 @@ from tests.acceptance.apps.effects import effects
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
-APPS = Path(__file__).parent.parent / "apps"
-ROOT = APPS.parents[2]
+APPS = Path(__file__).parent.parent / "apps" / "contract"
+ROOT = APPS.parents[3]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_whatever_ends_the_script_ends_its_workers_within_a_second(script, numbe
 
 def test_an_orchestrator_that_was_stopped_and_continued_blames_nobody(tmp_path, mark):
     """Like a laptop that slept: deadlines have passed, but the answers were there in time."""
-    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.owner", str(tmp_path), "4", "napping"])
+    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.kills.owner", str(tmp_path), "4", "napping"])
     try:
         eventually(lambda: len(effects(tmp_path / "effects.log")) >= 3)
         owner.send_signal(signal.SIGSTOP)
@@ -89,7 +89,7 @@ def test_an_orchestrator_that_was_stopped_and_continued_blames_nobody(tmp_path, 
 
 
 def test_an_orchestrator_may_live_in_any_thread_and_beside_an_event_loop(tmp_path, home, mark):
-    from tests.acceptance.apps import authoring  # noqa: PLC0415
+    from tests.acceptance.apps.contract import authoring  # noqa: PLC0415
 
     found: list[list[int]] = []
 
@@ -105,7 +105,7 @@ def test_an_orchestrator_may_live_in_any_thread_and_beside_an_event_loop(tmp_pat
 
 
 def test_two_orchestrators_of_one_process_work_side_by_side(tmp_path, mark):
-    from tests.acceptance.apps import authoring  # noqa: PLC0415
+    from tests.acceptance.apps.contract import authoring  # noqa: PLC0415
 
     with (
         Orchestrator(tmp_path / "a.db", home=tmp_path / "a") as first,
@@ -116,7 +116,7 @@ def test_two_orchestrators_of_one_process_work_side_by_side(tmp_path, mark):
 
 
 def test_a_second_orchestrator_may_share_the_default_home_with_another_journal(tmp_path, home, mark, caplog):
-    from tests.acceptance.apps import authoring  # noqa: PLC0415
+    from tests.acceptance.apps.contract import authoring  # noqa: PLC0415
 
     with Orchestrator(tmp_path / "a.db") as first, Orchestrator(tmp_path / "b.db") as second:
         for orchestrator in (first, second):

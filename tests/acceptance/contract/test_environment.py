@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from greenroom import Orchestrator, Pool, RunFailed
-from tests.acceptance.apps import surrounded
+from tests.acceptance.apps.contract import surrounded
 
 pytestmark = pytest.mark.slow
 

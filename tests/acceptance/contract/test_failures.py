@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from greenroom import Orchestrator, RunFailed, StepFailed, TurnFailed
-from tests.acceptance.apps import failing
+from tests.acceptance.apps.contract import failing
 from tests.support import ROOT, eventually
 
 APP = Path(failing.__file__)

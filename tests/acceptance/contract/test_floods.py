@@ -20,7 +20,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.messages.events.events import ProgramEnded
 from greenroom.supervision.process import frame_channel
-from tests.acceptance.apps import flooding
+from tests.acceptance.apps.contract import flooding
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -24,12 +24,13 @@ from greenroom import (
     WorkerNotFound,
 )
 from tests.acceptance import harness
-from tests.acceptance.apps import authoring, running
+from tests.acceptance.apps.contract import authoring
+from tests.acceptance.apps.steering import running
 from tests.acceptance.harness import reached
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
-APPS = Path(__file__).parent.parent / "apps"
+APPS = Path(__file__).parent.parent / "apps" / "contract"
 
 
 # ---------------------------------------------------------------- ids
@@ -427,7 +428,7 @@ def script(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProc
     """Run a copy of a script in a folder of its own, the way a user runs it."""
     path = folder / name
     path.write_text((APPS / name).read_text())
-    environ = {**os.environ, "PYTHONPATH": str(APPS.parents[2])}  # where the package is not installed
+    environ = {**os.environ, "PYTHONPATH": str(APPS.parents[3])}  # where the package is not installed
     return subprocess.run(
         [sys.executable, name, *arguments],
         cwd=folder,

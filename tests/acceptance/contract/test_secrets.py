@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.apps.secretive import PREFIX
+from tests.acceptance.apps.contract.secretive import PREFIX
 from tests.support import ROOT, is_in_memory
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from greenroom import Orchestrator
-from tests.acceptance.apps import closing
+from tests.acceptance.apps.kills import closing
 from tests.acceptance.harness import pools, read_journal
 from tests.support import eventually
 

@@ -5,7 +5,7 @@ import pytest
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.testing import assert_state_is_fold
 from greenroom.workflows.decisions.messages import mailbox, outbox
-from tests.acceptance.apps import mail
+from tests.acceptance.apps.steering import mail
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

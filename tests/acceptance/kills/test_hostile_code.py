@@ -8,7 +8,7 @@ import pytest
 
 from greenroom import Orchestrator, RunFailed
 from tests.acceptance import harness
-from tests.acceptance.apps import hostile
+from tests.acceptance.apps.kills import hostile
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(100)]

@@ -10,7 +10,7 @@ import pytest
 
 from greenroom import Orchestrator
 from tests.acceptance import harness
-from tests.acceptance.apps import faulty
+from tests.acceptance.apps.kills import faulty
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import pytest
 from greenroom import Orchestrator, RunFailed
 from greenroom.testing import assert_state_is_fold, kill, wait_for
 from tests.acceptance import harness
-from tests.acceptance.apps import long_turns
+from tests.acceptance.apps.kills import long_turns
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 DOCUMENTS, SIZE = 4, 6_000_000

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.acceptance import harness
-from tests.acceptance.apps import branchy, durable
 from tests.acceptance.apps.effects import effects
+from tests.acceptance.apps.kills import branchy, durable
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ class Owner:
         self.started = time.time()
         self.output = (folder / "output.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.apps.owner", str(folder), str(count), app],
+            [sys.executable, "-m", "tests.acceptance.apps.kills.owner", str(folder), str(count), app],
             stdout=self.output,
             stderr=subprocess.STDOUT,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from greenroom import Orchestrator
 from tests.acceptance import harness
-from tests.acceptance.apps import stranded
+from tests.acceptance.apps.kills import stranded
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow

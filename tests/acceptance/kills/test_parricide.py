@@ -12,7 +12,7 @@ import pytest
 
 from greenroom import Orchestrator, RunFailed
 from tests.acceptance import harness
-from tests.acceptance.apps import parricide
+from tests.acceptance.apps.kills import parricide
 from tests.support import ROOT, eventually
 
 pytestmark = pytest.mark.slow
@@ -137,7 +137,7 @@ def _statuses(orchestrator: Orchestrator) -> set[str]:
 
 SCRIPT = """
 import sys
-from tests.acceptance.apps import parricide
+from tests.acceptance.apps.kills import parricide
 from tests.acceptance.kills.test_parricide import assert_found, crowd
 from greenroom import Orchestrator, Pool, RunFailed
 

@@ -14,8 +14,8 @@ import pytest
 
 from greenroom import Orchestrator, Run, WorkerNotFound
 from tests.acceptance import harness
-from tests.acceptance.apps import branchy
 from tests.acceptance.apps.effects import effects
+from tests.acceptance.apps.kills import branchy
 
 pytestmark = pytest.mark.slow
 

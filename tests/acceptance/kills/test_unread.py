@@ -11,7 +11,7 @@ import pytest
 
 from greenroom import Orchestrator
 from tests.acceptance import harness
-from tests.acceptance.apps import unread
+from tests.acceptance.apps.kills import unread
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow

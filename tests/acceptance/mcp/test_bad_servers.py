@@ -22,7 +22,7 @@ from tests.support import ROOT, eventually
 
 pytest.importorskip("mcp")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-APPS = Path(__file__).parent.parent / "apps"
+APPS = Path(__file__).parent.parent / "apps" / "mcp"
 PYTHON = sys.executable
 
 

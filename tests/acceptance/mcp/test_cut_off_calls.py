@@ -25,7 +25,7 @@ from tests.support import ROOT, eventually
 pytest.importorskip("mcp")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-SERVER = ROOT / "tests" / "acceptance" / "apps" / "mcp_server.py"
+SERVER = ROOT / "tests" / "acceptance" / "apps" / "mcp" / "mcp_server.py"
 
 
 def write_app(folder: Path, tool: str) -> Path:
@@ -35,7 +35,7 @@ def write_app(folder: Path, tool: str) -> Path:
     path.write_text(
         textwrap.dedent(f"""
             from greenroom import LLM, mcp, workflow
-            from tests.acceptance.apps.agents import asks, model
+            from tests.acceptance.apps.agents.agents import asks, model
 
             shop = mcp("shop", command={[sys.executable, str(SERVER), str(folder / "server.log")]!r}, timeout=60,
                        env=["{harness.MARK}"])

@@ -20,7 +20,7 @@ from mcp import Client, StdioServerParameters
 from greenroom import DefinitionError, Fatal, mcp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-APP = ROOT / "tests" / "acceptance" / "apps" / "driven.py"
+APP = ROOT / "tests" / "acceptance" / "apps" / "mcp" / "driven.py"
 
 
 @contextmanager

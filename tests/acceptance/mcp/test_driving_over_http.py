@@ -173,7 +173,7 @@ def test_a_client_that_goes_away_in_a_call_harms_no_other(there):
 def test_greenroom_mcp_ends_with_its_client_also_in_a_call(how, there, tmp_path):
     """The client is a process that waits for a run which does not end, with the server below it."""
     run_id = how.replace(" ", "-")
-    program = [sys.executable, "-m", "tests.acceptance.apps.mcp_client", str(there.home), run_id]
+    program = [sys.executable, "-m", "tests.acceptance.apps.mcp.mcp_client", str(there.home), run_id]
     with subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         assert client.stdin is not None

@@ -10,14 +10,14 @@ import psutil
 import pytest
 
 from greenroom import Orchestrator, RunParked
-from tests.acceptance.apps.rogue_mcp_http import RogueServer, rogue
+from tests.acceptance.apps.mcp.rogue_mcp_http import RogueServer, rogue
 from tests.acceptance.harness import pools
 from tests.acceptance.kills.agents.test_agents import told
 
 pytest.importorskip("mcp")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-SERVER = Path(__file__).parents[1] / "apps" / "rogue_mcp_server.py"
+SERVER = Path(__file__).parents[1] / "apps" / "mcp" / "rogue_mcp_server.py"
 DEADLINE = 2.0
 UNKNOWN = "the call was interrupted and its outcome is unknown"
 LATE = "overran its time of 2 s and was killed"
@@ -31,7 +31,7 @@ def write_app(folder: Path, **options: Any) -> str:
     path.write_text(
         textwrap.dedent(f"""
             from greenroom import LLM, mcp, workflow
-            from tests.acceptance.apps.agents import asks, model
+            from tests.acceptance.apps.agents.agents import asks, model
 
             rogue = mcp("rogue", timeout={DEADLINE}, env=["ACCEPTANCE_MARK"], **{options!r})
             user = LLM("user", tools=[rogue], model=model(asks(("write", "{{}}")), asks(("read", "{{}}")), "I go on"))

@@ -44,7 +44,7 @@ def served(log: Log, monkeypatch: pytest.MonkeyPatch):
     """Import the app anew, as it reads the log's path when it is imported."""
     from importlib import reload  # noqa: PLC0415
 
-    from tests.acceptance.apps import served as app  # noqa: PLC0415
+    from tests.acceptance.apps.mcp import served as app  # noqa: PLC0415
 
     monkeypatch.setattr(app, "LOG", str(log.path))
     return app if app.command[-1] == str(log.path) else reload(app)
@@ -306,7 +306,7 @@ def test_the_server_is_described(served):
 
 
 def test_no_server_outlives_a_killed_orchestrator_and_the_run_goes_on_in_the_next_one(tmp_path, mark, log, served):
-    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.served_owner", str(tmp_path)])
+    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.mcp.served_owner", str(tmp_path)])
     try:
         eventually(lambda: log.of("waits"), 60.0, what="the call")
         (first,) = log.of("waits")

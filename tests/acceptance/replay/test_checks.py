@@ -9,7 +9,7 @@ import pytest
 
 from greenroom import InvalidInput, Orchestrator, Pool
 from greenroom.messages.commands import Accepted, Refused, Reply, StartRun, TellSession
-from tests.acceptance.apps import checked
+from tests.acceptance.apps.replay import checked
 
 APP = checked.plain.definition.app
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

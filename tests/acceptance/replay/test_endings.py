@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from greenroom import Orchestrator, Run, TurnFailed
-from tests.acceptance.apps import endings
+from tests.acceptance.apps.replay import endings
 from tests.support import eventually
 
 SEED = int(os.environ.get("GREENROOM_SEED", "1"))

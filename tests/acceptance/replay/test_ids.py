@@ -10,7 +10,7 @@ from greenroom.messages.events import events as ev
 from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.state.fold import fold
 from tests.acceptance import harness
-from tests.acceptance.apps import compensating, running
+from tests.acceptance.apps.steering import compensating, running
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

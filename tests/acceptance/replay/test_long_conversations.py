@@ -3,7 +3,7 @@
 import apsw
 import pytest
 
-from tests.acceptance.apps import long_talk
+from tests.acceptance.apps.agents import long_talk
 
 
 def used(path) -> int:

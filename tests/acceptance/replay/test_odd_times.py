@@ -5,7 +5,7 @@ import math
 import pytest
 
 from greenroom import RunFailed
-from tests.acceptance.apps import compensating
+from tests.acceptance.apps.steering import compensating
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

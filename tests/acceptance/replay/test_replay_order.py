@@ -10,7 +10,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.testing import VirtualClock
 from tests.acceptance import harness
-from tests.acceptance.apps import orders
+from tests.acceptance.apps.replay import orders
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 STEADY = ["abort", "done_set", "pending_set", "finished_tasks", "future_set", "every_task", "default_names", "texts"]
 SCRIPT = """
 import sys, threading
-from tests.acceptance.apps import orders
+from tests.acceptance.apps.replay import orders
 from greenroom import Orchestrator, Pool
 pools = {"program": Pool(backend=sys.argv[3], env=("PYTHONHASHSEED",))}
 with Orchestrator(sys.argv[1], pools=pools) as orchestrator:

@@ -14,14 +14,14 @@ from greenroom.actors.values.canonical import sort_sets
 from greenroom.messages import commands as c
 from greenroom.messages.core.equality import same
 from tests.acceptance import harness
-from tests.acceptance.apps import gathered
+from tests.acceptance.apps.replay import gathered
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
 BIND = """
 import json, sys
-from tests.acceptance.apps import gathered
+from tests.acceptance.apps.replay import gathered
 print(json.dumps(gathered.sorts.bind(*gathered.arguments()), sort_keys=True))
 """
 JSON = st.recursive(
@@ -46,7 +46,7 @@ def test_every_interpreter_writes_the_same_arguments_alike():
 def test_a_start_with_sets_finds_its_run_from_every_process_and_through_every_door(home, mark, tmp_path):
     script = (
         "import sys\n"
-        "from tests.acceptance.apps import gathered\n"
+        "from tests.acceptance.apps.replay import gathered\n"
         "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as o:\n"
         "    print(o.start(gathered.sorts, *gathered.arguments(), id='one').result())\n"

@@ -20,13 +20,13 @@ import pytest
 from greenroom import Client
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.workflows.queries.reader import JournalQueries
-from tests.acceptance.apps import chatting
+from tests.acceptance.apps.sessions import chatting
 from tests.acceptance.harness import reached
 from tests.acceptance.served import ROOT, Served
 from tests.actors.models.provider_server import ProviderServer, call, chunk
 from tests.support import eventually
 
-APP = ROOT / "tests" / "acceptance" / "apps" / "chatting.py"
+APP = ROOT / "tests" / "acceptance" / "apps" / "sessions" / "chatting.py"
 TARGET = f"{APP}:chat"
 WORDS = ("Otters ", "sleep ", "on their\n", "backs, ", "holding ", "hands.")
 ANSWER = "".join(WORDS)

@@ -14,7 +14,7 @@ from greenroom import Orchestrator
 from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.acceptance import crowd
 from tests.acceptance.ageing import fill, shape
-from tests.acceptance.apps import talk
+from tests.acceptance.apps.sessions import talk
 from tests.acceptance.harness import pools
 from tests.support import eventually
 

@@ -35,7 +35,7 @@ from greenroom.messages.commands import (
 from greenroom.workflows.decisions.messages import mailbox
 from greenroom.workflows.runs.message_router import MessageRouter
 from tests.acceptance import harness
-from tests.acceptance.apps import talk
+from tests.acceptance.apps.sessions import talk
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -352,7 +352,7 @@ def test_a_worker_killed_in_a_turn_is_replaced_and_the_turn_counts_once(orchestr
 
 SPEAKER = """
 import sys
-from tests.acceptance.apps import talk
+from tests.acceptance.apps.sessions import talk
 from tests.acceptance.apps.effects import append
 from greenroom import Orchestrator
 folder, count = sys.argv[1], int(sys.argv[2])
@@ -394,7 +394,7 @@ def test_a_message_recorded_as_sent_arrives_though_its_sender_was_killed_at_once
     script = tmp_path / "teller.py"
     script.write_text(
         "import sys, os, signal\n"
-        "from tests.acceptance.apps import talk\n"
+        "from tests.acceptance.apps.sessions import talk\n"
         "from greenroom import Orchestrator\n"
         "from greenroom.workflows.runs.message_router import MessageRouter\n"
         "MessageRouter.deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"

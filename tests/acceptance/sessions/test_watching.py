@@ -17,7 +17,7 @@ import pytest
 from greenroom import Orchestrator, RunNotFound, TurnFailed
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
-from tests.acceptance.apps import streaming
+from tests.acceptance.apps.sessions import streaming
 from tests.acceptance.harness import reached
 from tests.acceptance.steering.streams.test_step_streams import check_text
 from tests.support import ROOT, eventually
@@ -113,7 +113,7 @@ def test_an_orchestrator_that_is_killed_while_a_handler_cleans_up_is_followed_by
     script = tmp_path / "asker.py"
     script.write_text(
         "import sys\n"
-        "from tests.acceptance.apps import streaming\n"
+        "from tests.acceptance.apps.sessions import streaming\n"
         "from tests.acceptance.harness import reached\n"
         "from pathlib import Path\n"
         "from greenroom import Orchestrator\n"

@@ -23,7 +23,7 @@ from greenroom import (
 from greenroom.messages.records.records import ApprovalRecord
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
-from tests.acceptance.apps import asking
+from tests.acceptance.apps.steering import asking
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -136,7 +136,7 @@ def test_a_decision_while_the_run_is_paused_is_heard_when_it_goes_on(orchestrato
 
 HOST = """
 import sys
-from tests.acceptance.apps import asking
+from tests.acceptance.apps.steering import asking
 from greenroom import Orchestrator
 with Orchestrator(sys.argv[1]) as orchestrator:
     if sys.argv[3] == "release":
@@ -262,7 +262,7 @@ def greenroom(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_line_lists_and_decides_and_its_exit_codes_tell(home, mark, tmp_path):
     place = tmp_path / "home of its own"
-    target = f"{ROOT / 'tests/acceptance/apps/asking.py'}:release"
+    target = f"{ROOT / 'tests/acceptance/apps/steering/asking.py'}:release"
     inputs = ("-i", "version=7", "-i", f"log={tmp_path / 'log'}")
     waited = greenroom(place, "run", target, *inputs, "--id", "r", "--timeout", "3")
     assert waited.returncode == 6, waited.stderr

@@ -11,7 +11,7 @@ import pytest
 from greenroom import Budget, Orchestrator, RunCancelled, RunParked
 from greenroom.testing import VirtualClock, assert_state_is_fold
 from tests.acceptance import harness
-from tests.acceptance.apps import compensating
+from tests.acceptance.apps.steering import compensating
 from tests.acceptance.harness import reached
 from tests.support import ROOT, eventually
 
@@ -20,7 +20,7 @@ STORY = ["book flight", "book hotel", "undo hotel", "undo flight"]
 
 HOST = """
 import sys
-from tests.acceptance.apps import compensating
+from tests.acceptance.apps.steering import compensating
 from greenroom import Orchestrator
 with Orchestrator(sys.argv[1]) as orchestrator:
     run = orchestrator.start(compensating.trip, sys.argv[2], id="trip")

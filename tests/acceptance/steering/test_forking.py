@@ -7,7 +7,7 @@ import pytest
 from greenroom import IdConflict, InvalidInput, NotSerializable, Orchestrator, RunFailed
 from greenroom.messages.commands import ForkRun
 from tests.acceptance import harness
-from tests.acceptance.apps import retrying
+from tests.acceptance.apps.steering import retrying
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 

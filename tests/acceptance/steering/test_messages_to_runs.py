@@ -13,7 +13,7 @@ from greenroom import Orchestrator, RunEnded, RunFailed, RunNotFound, receive
 from greenroom.messages.commands import Accepted, Refused, SignalRun
 from greenroom.messages.events.events import MessageRefused
 from tests.acceptance import harness
-from tests.acceptance.apps import mail
+from tests.acceptance.apps.steering import mail
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -107,7 +107,7 @@ def test_an_acknowledged_message_survives_the_kill_of_everything(home: Path, mar
     script = tmp_path / "sender.py"
     script.write_text(
         "import sys\n"
-        "from tests.acceptance.apps import mail\n"
+        "from tests.acceptance.apps.steering import mail\n"
         "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    run = orchestrator.start(mail.noting, sys.argv[2], 1000, id='noting')\n"

@@ -6,7 +6,7 @@ import pytest
 
 from greenroom import Orchestrator, RunCancelled
 from tests.acceptance import harness
-from tests.acceptance.apps import pausing, running
+from tests.acceptance.apps.steering import pausing, running
 from tests.acceptance.harness import reached
 from tests.support import eventually
 

@@ -7,7 +7,7 @@ from greenroom.testing import VirtualClock, assert_state_is_fold
 from greenroom.workflows.runs import registry, residency
 from greenroom.workflows.runs.residency import ResidentRuns
 from tests.acceptance import harness
-from tests.acceptance.apps import compensating
+from tests.acceptance.apps.steering import compensating
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow

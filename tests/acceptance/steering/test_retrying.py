@@ -11,7 +11,7 @@ import pytest
 from greenroom import Orchestrator, RetryRefused, RunCancelled, RunFailed
 from greenroom.messages.commands import RedriveDeadLetter, Refused, RetryRun
 from tests.acceptance import harness
-from tests.acceptance.apps import retrying
+from tests.acceptance.apps.steering import retrying
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -129,7 +129,7 @@ def test_a_retry_that_was_acknowledged_survives_the_kill_of_everything(home: Pat
     script = tmp_path / "retries.py"
     script.write_text(
         "import os, sys\n"
-        "from tests.acceptance.apps import retrying\n"
+        "from tests.acceptance.apps.steering import retrying\n"
         "from tests.acceptance import harness\n"
         "from greenroom import Orchestrator, RunFailed\n"
         "with Orchestrator(sys.argv[1], pools=harness.pools()) as orchestrator:\n"

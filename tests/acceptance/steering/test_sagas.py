@@ -11,7 +11,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
-from tests.acceptance.apps import sagas
+from tests.acceptance.apps.steering import sagas
 from tests.support import ROOT, eventually
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ STORY = ["book-flight", "book-hotel", "book-car", "cancel-hotel", "cancel-flight
 
 HOST = """
 import sys
-from tests.acceptance.apps import sagas
+from tests.acceptance.apps.steering import sagas
 from greenroom import Orchestrator
 with Orchestrator(sys.argv[1]) as orchestrator:
     orchestrator.start(sagas.trip, sys.argv[2], sys.argv[3].split(), id="trip").result()

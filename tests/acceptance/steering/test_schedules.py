@@ -27,8 +27,8 @@ from greenroom.messages.commands import PutSchedule
 from greenroom.messages.core.times import iso
 from greenroom.messages.events.schedules import FiringRecord, Plan, ScheduleCreated, ScheduleFired, ScheduleQueued
 from tests.acceptance import harness
-from tests.acceptance.apps import scheduled
 from tests.acceptance.apps.effects import effects
+from tests.acceptance.apps.steering import scheduled
 from tests.acceptance.harness import reached
 from tests.support import eventually
 
@@ -326,7 +326,7 @@ class Owner:
     """One life of an orchestrator with a schedule."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.acceptance.apps.clockwork", str(folder)]
+        command = [sys.executable, "-m", "tests.acceptance.apps.steering.clockwork", str(folder)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def kill(self, mark: str) -> None:

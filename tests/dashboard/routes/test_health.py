@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from greenroom import Client, Orchestrator, Pool
-from tests.acceptance.apps import stranded
+from tests.acceptance.apps.kills import stranded
 from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(120)

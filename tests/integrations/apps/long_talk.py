@@ -7,7 +7,7 @@ from pydantic_ai.usage import UsageLimits
 
 from greenroom import workflow
 from greenroom.integrations.pydantic_ai import GreenroomDurability
-from tests.acceptance.apps.long_talk import CALLS, CHARACTERS, text
+from tests.acceptance.apps.agents.long_talk import CALLS, CHARACTERS, text
 
 __all__ = ["CALLS", "CHARACTERS", "ask_on", "search_on"]
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from greenroom import DefinitionError, Orchestrator, run, session, tool, workflow
-from tests.acceptance.apps import shapes
+from tests.acceptance.apps.contract import shapes
 
 # ---------------------------------------------------------------- names
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from greenroom import Orchestrator, RunFailed
-from tests.acceptance.apps import provided
+from tests.acceptance.apps.models import provided
 from tests.acceptance.harness import pools
 from tests.actors.models.provider_server import (
     Behaviour,

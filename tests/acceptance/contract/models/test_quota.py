@@ -18,7 +18,7 @@ from greenroom import Client, Orchestrator, Run, RunParked
 from greenroom.dashboard.server import Server
 from greenroom.testing import replay_export
 from tests.acceptance import harness
-from tests.acceptance.apps import quota
+from tests.acceptance.apps.models import quota
 from tests.actors.models.provider_server import (
     BEHAVIOURS,
     Behaviour,
@@ -296,13 +296,13 @@ def test_an_awaited_judge_is_a_step_like_any_other(account, orchestrator):
 
 @pytest.mark.parametrize("resume", [by_handle, by_client, by_http, by_command])
 def test_it_goes_on_after_a_kill_of_the_orchestrator_through_every_door(account, home, mark, tmp_path, resume):
-    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.quota", str(tmp_path)])
+    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.models.quota", str(tmp_path)])
     try:
         eventually((tmp_path / "parked").exists, 90)
     finally:
         owner.kill()
         owner.wait()
-    app = str(ROOT / "tests" / "acceptance" / "apps" / "quota.py")
+    app = str(ROOT / "tests" / "acceptance" / "apps" / "models" / "quota.py")
     opened = Orchestrator(tmp_path / "runs.db", home=home, pools=harness.pools())
     with opened as orchestrator, Server(orchestrator, [app], port=0) as server:
         run = orchestrator.get("poor")

@@ -5,7 +5,7 @@ import pytest
 from greenroom import InvalidInput, RunFailed
 from greenroom.messages import commands as c
 from greenroom.messages.refusals import LONGEST_ARGUMENTS
-from tests.acceptance.apps import compensating
+from tests.acceptance.apps.steering import compensating
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

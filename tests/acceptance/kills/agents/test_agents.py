@@ -12,7 +12,7 @@ from greenroom import AgentFailed, Orchestrator, RunFailed, TurnFailed
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.events.events import RunCompleted
 from greenroom.testing import assert_state_is_fold
-from tests.acceptance.apps import agents
+from tests.acceptance.apps.agents import agents
 from tests.acceptance.harness import pools, reached
 from tests.acceptance.journal_prefixes import boundaries, history, write_prefix
 from tests.support import eventually

@@ -11,7 +11,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.dashboard.server import Server
 from tests.acceptance import harness
-from tests.acceptance.apps import held
+from tests.acceptance.apps.models import held
 from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -28,7 +28,7 @@ def examined() -> dict[str, tuple[str, str]]:
 
 
 def test_the_next_orchestrator_holds_back_what_was_held_back_and_doctor_shows_it(home, mark, tmp_path):
-    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.held", str(tmp_path)])
+    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.models.held", str(tmp_path)])
     try:
         eventually((tmp_path / "holding").exists, 90)
     finally:

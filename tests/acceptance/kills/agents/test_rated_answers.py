@@ -8,7 +8,7 @@ import pytest
 
 from greenroom import Orchestrator
 from greenroom.testing import assert_state_is_fold
-from tests.acceptance.apps import sampled
+from tests.acceptance.apps.judges import sampled
 from tests.acceptance.harness import census, pools
 from tests.support import eventually
 
@@ -21,7 +21,7 @@ def test_what_was_not_rated_is_rated_after_the_orchestrators_death(
     which: str, moment: str, tmp_path: Path, home: Path, mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMPLED_FOLDER", str(tmp_path))
-    process = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.sampled", str(tmp_path), which])
+    process = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.judges.sampled", str(tmp_path), which])
     try:
         eventually((tmp_path / "used").exists, 30)
         eventually(lambda: len(sampled.asked()) == 1, 30)

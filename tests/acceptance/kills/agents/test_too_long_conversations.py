@@ -18,7 +18,7 @@ import pytest
 from greenroom import Orchestrator, RunFailed
 from greenroom.messages.events.events import RunCompleted
 from greenroom.testing import assert_state_is_fold
-from tests.acceptance.apps import bounded
+from tests.acceptance.apps.agents import bounded
 from tests.acceptance.harness import pools, query
 from tests.acceptance.journal_prefixes import boundaries, history, write_prefix
 from tests.actors.models.provider_server import LONG_CONTEXT, ProviderServer, call, chat, chunk, error, respond, stream
@@ -189,7 +189,7 @@ def test_an_orchestrator_that_is_killed_meanwhile_repeats_only_the_call_under_wa
     script = tmp_path / "starter.py"
     script.write_text(
         "import sys\n"
-        "from tests.acceptance.apps import bounded\n"
+        "from tests.acceptance.apps.agents import bounded\n"
         "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1], env=('PAGES_LOG',)) as orchestrator:\n"
         "    orchestrator.start(bounded.read, id='r').result()\n"

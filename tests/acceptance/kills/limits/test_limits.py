@@ -6,7 +6,7 @@ import time
 import pytest
 
 from greenroom import Orchestrator, Pool, RunFailed
-from tests.acceptance.apps import limited
+from tests.acceptance.apps.limits import limited
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from greenroom import Orchestrator, Pool
-from tests.acceptance.apps import recycled
+from tests.acceptance.apps.limits import recycled
 from tests.acceptance.harness import is_over
 from tests.support import eventually, is_in_memory
 

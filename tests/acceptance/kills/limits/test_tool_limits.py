@@ -12,7 +12,7 @@ import pytest
 
 from greenroom import Orchestrator, Pool
 from greenroom.supervision.kernel import namespaces
-from tests.acceptance.apps import unruly
+from tests.acceptance.apps.limits import unruly
 from tests.acceptance.harness import census
 from tests.support import eventually
 

@@ -4,7 +4,7 @@ import pytest
 
 from greenroom import Budget, DefinitionError, Orchestrator, RunFailed, RunParked, session
 from tests.acceptance import harness
-from tests.acceptance.apps import spending
+from tests.acceptance.apps.steering import spending
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

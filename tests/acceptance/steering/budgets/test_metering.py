@@ -10,7 +10,7 @@ from greenroom.messages.commands import ShowTree, Tree
 from greenroom.testing import VirtualClock
 from greenroom.workflows.decisions.budget_usage import Spending
 from tests.acceptance import harness
-from tests.acceptance.apps import metered
+from tests.acceptance.apps.models import metered
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -163,7 +163,7 @@ def test_a_limit_that_is_none_is_refused_with_a_sentence(tmp_path):
 
 def test_calls_that_a_kill_of_the_orchestrator_cuts_off_count_with_what_was_reserved_for_them(home, mark, tmp_path):
     for _ in range(3):
-        command = [sys.executable, "-m", "tests.acceptance.apps.payer", str(tmp_path), "20", "0.5"]
+        command = [sys.executable, "-m", "tests.acceptance.apps.models.payer", str(tmp_path), "20", "0.5"]
         payer = subprocess.Popen(command)
         eventually((tmp_path / "calling").exists, 60)
         payer.kill()

@@ -13,7 +13,7 @@ import pytest
 from greenroom import Orchestrator, Run, RunFailed, RunParked
 from greenroom.messages.core.json_text import plain
 from greenroom.testing import assert_state_is_fold, replay_export
-from tests.acceptance.apps import sampled
+from tests.acceptance.apps.judges import sampled
 from tests.acceptance.harness import pools
 from tests.support import eventually
 

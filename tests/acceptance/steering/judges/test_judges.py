@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from greenroom import EvaluatorFailure, RunFailed, RunParked
-from tests.acceptance.apps import judging
+from tests.acceptance.apps.judges import judging
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]

@@ -13,7 +13,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
-from tests.acceptance.apps import streaming
+from tests.acceptance.apps.sessions import streaming
 from tests.acceptance.harness import reached
 from tests.support import ROOT
 
@@ -110,7 +110,7 @@ def test_a_text_is_in_the_stream_once_though_it_was_cut_off_by_a_kill(
     script = tmp_path / "writer.py"
     script.write_text(
         "import sys\n"
-        "from tests.acceptance.apps import streaming\n"
+        "from tests.acceptance.apps.sessions import streaming\n"
         "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    run = orchestrator.start(streaming.writing, sys.argv[2], id='writing')\n"

@@ -14,7 +14,7 @@ import pytest
 from greenroom import Orchestrator, RunNotFound, emit
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
-from tests.acceptance.apps import telling
+from tests.acceptance.apps.steering import telling
 from tests.acceptance.harness import reached
 from tests.support import ROOT, eventually
 
@@ -57,7 +57,7 @@ def test_values_are_emitted_once_though_everything_is_killed_in_between(home: Pa
     script = tmp_path / "teller.py"
     script.write_text(
         "import sys, time\n"
-        "from tests.acceptance.apps import telling\n"
+        "from tests.acceptance.apps.steering import telling\n"
         "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    run = orchestrator.start(telling.noting, sys.argv[2], 60, id='noting')\n"

@@ -1,6 +1,6 @@
 """A model whose provider wants a long pause and a tool that is down, in an orchestrator of their own process.
 
-Usage: python -m tests.acceptance.apps.held FOLDER
+Usage: python -m tests.acceptance.apps.models.held FOLDER
 """
 
 import asyncio

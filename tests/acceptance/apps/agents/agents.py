@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from greenroom import LLM, Conversation, MockModel, Retry, evaluator, session, tool, workflow
 from greenroom.actors.models import ModelReply
 from greenroom.messages.transcript import ToolCall
-from tests.acceptance.apps import unruly
 from tests.acceptance.apps.effects import append
+from tests.acceptance.apps.limits import unruly
 
 HASTE = Retry(attempts=2, initial=0.01, jitter=0.0)
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, create_model
 
 from greenroom import receive, workflow
-from tests.acceptance.apps.running import note
+from tests.acceptance.apps.steering.running import note
 
 
 class Go(BaseModel):

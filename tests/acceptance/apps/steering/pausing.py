@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from greenroom import workflow
-from tests.acceptance.apps.running import gate, note
+from tests.acceptance.apps.steering.running import gate, note
 
 
 @workflow

@@ -1,14 +1,14 @@
 """An orchestrator of its own process that makes a schedule at each start, as scripts do. Killed by the test.
 
-Usage: python -m tests.acceptance.apps.clockwork FOLDER
+Usage: python -m tests.acceptance.apps.steering.clockwork FOLDER
 """
 
 import sys
 from pathlib import Path
 
 from greenroom import Orchestrator
-from tests.acceptance.apps import scheduled
 from tests.acceptance.apps.effects import append
+from tests.acceptance.apps.steering import scheduled
 from tests.acceptance.harness import pools
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from greenroom import approve, emit, receive, run, session, signal, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
-from tests.acceptance.apps.running import gate
+from tests.acceptance.apps.steering.running import gate
 
 
 class Memory(BaseModel):

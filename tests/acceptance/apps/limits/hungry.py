@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from greenroom import Retry, tool, workflow
-from tests.acceptance.apps.hostile import first_time
+from tests.acceptance.apps.kills.hostile import first_time
 
 QUICK = Retry(attempts=2, initial=0.02, jitter=0.0)
 

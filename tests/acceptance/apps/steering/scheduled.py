@@ -2,7 +2,7 @@
 
 from greenroom import tool, workflow
 from tests.acceptance.apps.effects import effect
-from tests.acceptance.apps.running import gate
+from tests.acceptance.apps.steering.running import gate
 
 
 @tool

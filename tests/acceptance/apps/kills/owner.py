@@ -1,6 +1,6 @@
 """An orchestrator of its own process: starts runs by id, waits for all of them, and says so. Killed by the test.
 
-Usage: python -m tests.acceptance.apps.owner FOLDER COUNT [APP]
+Usage: python -m tests.acceptance.apps.kills.owner FOLDER COUNT [APP]
 """
 
 import sys
@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from greenroom import Orchestrator
-from tests.acceptance.apps import branchy, durable
 from tests.acceptance.apps.effects import append
+from tests.acceptance.apps.kills import branchy, durable
 from tests.acceptance.harness import pools
 
 APPS = {

@@ -1,13 +1,13 @@
 """An orchestrator of its own process with a budget, whose runs call a model that costs something. Killed by the test.
 
-Usage: python -m tests.acceptance.apps.payer FOLDER RUNS USD
+Usage: python -m tests.acceptance.apps.models.payer FOLDER RUNS USD
 """
 
 import sys
 from pathlib import Path
 
 from greenroom import Budget, Orchestrator
-from tests.acceptance.apps import metered
+from tests.acceptance.apps.models import metered
 from tests.acceptance.harness import pools
 from tests.support import eventually
 

@@ -1,6 +1,6 @@
 """Answers of all kinds of which a share is rated in the background, and judges that wait until they are released.
 
-As a program it is an orchestrator to be killed: python -m tests.acceptance.apps.sampled FOLDER WORKFLOW
+As a program it is an orchestrator to be killed: python -m tests.acceptance.apps.judges.sampled FOLDER WORKFLOW
 """
 
 import asyncio

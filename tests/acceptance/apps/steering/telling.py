@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from greenroom import NotSerializable, emit, workflow
-from tests.acceptance.apps.running import gate, note
+from tests.acceptance.apps.steering.running import gate, note
 
 
 class Word(BaseModel):

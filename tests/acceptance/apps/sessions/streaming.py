@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from greenroom import LLM, MockModel, NotSerializable, Retry, Score, current, emit, evaluator, session, tool, workflow
 from tests.acceptance.apps.effects import append
-from tests.acceptance.apps.running import note
+from tests.acceptance.apps.steering.running import note
 
 SOURCE = "Summarize this.\n\n" + " ".join(
     f"Otter number {n} swims in the long cold river of the north." for n in range(9)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from greenroom import LLM, MockModel, Score, StepRejected, approve, evaluator, workflow
-from tests.acceptance.apps.running import note
+from tests.acceptance.apps.steering.running import note
 
 
 class Brief(BaseModel):

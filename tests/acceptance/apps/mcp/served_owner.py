@@ -1,13 +1,13 @@
 """An orchestrator of its own process, whose run calls a tool that waits for a gate. Killed by the test.
 
-Usage: python -m tests.acceptance.apps.served_owner FOLDER
+Usage: python -m tests.acceptance.apps.mcp.served_owner FOLDER
 """
 
 import sys
 from pathlib import Path
 
 from greenroom import Orchestrator
-from tests.acceptance.apps import served
+from tests.acceptance.apps.mcp import served
 from tests.acceptance.harness import pools
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An MCP client that waits for a run which does not end, until its input is closed.
 
-Usage: python -m tests.acceptance.apps.mcp_client HOME RUN_ID
+Usage: python -m tests.acceptance.apps.mcp.mcp_client HOME RUN_ID
 """
 
 import asyncio
@@ -15,7 +15,7 @@ HOME, RUN_ID = sys.argv[1:]
 SERVER = StdioServerParameters(
     command=sys.executable,
     args=["-m", "greenroom", "mcp", "--home", HOME],
-    env={"PYTHONPATH": str(Path(__file__).parents[3])},
+    env={"PYTHONPATH": str(Path(__file__).parents[4])},
 )
 
 
