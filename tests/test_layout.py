@@ -56,6 +56,14 @@ def test_no_folder_has_more_than_a_dozen_files_and_folders() -> None:
     assert {folder: number for folder, number in crowded.items() if number > 12} == {}
 
 
+def test_no_folder_beside_the_product_has_more_than_a_dozen_modules() -> None:
+    """The tests' rooms mirror those of the product, so that rooms of a folder do not count here."""
+    folders = {path.parent for top in ("tests", "benchmarks", "examples") for path in (ROOT / top).rglob("*.py")}
+    crowded = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in folders}
+    assert len(crowded) > 50
+    assert {folder: number for folder, number in crowded.items() if number > 12} == {}
+
+
 @pytest.mark.parametrize("package", sorted(FOLDERS))
 def test_every_package_is_a_folder_at_the_top_and_a_link_under_greenroom(package: str) -> None:
     link = ROOT / Path(*package.split("."))

@@ -23,7 +23,7 @@ from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.fold import fold
-from tests.workflows.decisions.test_budgets import Limited
+from tests.workflows.decisions.budgets.test_budgets import Limited
 from tests.workflows.decisions.test_decide import ERROR, NOTHING, Case, schedule, types
 
 CANCELLED = Raise(failure=Failure(outcome="cancelled", message="cancelled"), cancelled=True)
