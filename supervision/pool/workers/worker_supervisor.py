@@ -5,7 +5,7 @@ It does not manage jobs. Its ``Router``, the dispatcher, settles the jobs of a d
 
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,6 +20,7 @@ from greenroom.supervision.policy.restart_backoff import LARGEST, next_streak, r
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
+from greenroom.supervision.pool.workers.group_restart import GroupRestarts
 from greenroom.supervision.pool.workers.health_monitor import HealthMonitor
 from greenroom.supervision.pool.workers.process_limit import ProcessLimit
 from greenroom.supervision.pool.workers.start_limiter import StartLimiter
@@ -88,17 +89,6 @@ class Router(Protocol):
         ...
 
 
-@dataclass(eq=False, slots=True)
-class _GroupRestart:
-    """Workers that start again together, in start order, when all of them are down."""
-
-    slots: list[Slot]
-    pending: list[Slot]
-    """These workers and temporary siblings whose end is not confirmed yet, last started first. The first is ending."""
-    delay: float
-    why: str
-
-
 class WorkerSupervisor:
     """The workers of one pool. Reactor thread only.
 
@@ -149,7 +139,7 @@ class WorkerSupervisor:
         self._troubled = False
         """Whether no worker has become ready since the pool was last short or gave up."""
         self._degraded_until = 0.0
-        self._group_restarts: list[_GroupRestart] = []
+        self._groups = GroupRestarts(self.slots, self._remove, self._restart_together)
         self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
         self._process_limit = ProcessLimit(self.loop, limits.processes, self.slots)
 
@@ -169,7 +159,7 @@ class WorkerSupervisor:
 
     def room(self) -> int:
         """Return how many workers may be started now: none while siblings are shut down for a restart."""
-        if self._group_restarts:
+        if self._groups.under_way:
             return 0
         starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
         room = self._growth.room(self.loop.time(), starting)
@@ -210,7 +200,7 @@ class WorkerSupervisor:
 
     def stop_all(self, grace: float = STOP_GRACE) -> None:
         """End every worker for good, last started first; ``gone`` is called for each."""
-        self._group_restarts.clear()
+        self._groups.under_way.clear()
         for slot in reversed(list(self.slots.values())):
             slot.stop(grace)
 
@@ -266,15 +256,11 @@ class WorkerSupervisor:
         slot.crashes += bool(blame.charged)
         if slot.pid is not None or not worker_exit.ordered:
             self._emit("exited", slot, end=worker_exit.end, charged=tuple(blame.charged))
-        group = next((group for group in self._group_restarts if slot in group.pending), None)
         if worker_exit.ordered or self.is_degraded():
             self._remove(slot)
-            self._forget(slot)
-        elif group is not None:
-            group.pending.remove(slot)
-            if slot not in group.slots:
-                self._remove(slot)
-            self._continue_group_restart(group)
+            self._groups.forget(slot)
+        elif self._groups.ended(slot):
+            return
         elif worker_exit.planned:
             self._note_replacement(slot, worker_exit.end.detail)
             slot.begin(planned=True)
@@ -309,52 +295,15 @@ class WorkerSupervisor:
         if not made.start:
             self._remove(slot)
             return
-        self._continue_group_restart(self._gather(slot, made.stop, made.start, delay))
+        self._groups.begin(slot, made.stop, made.start, delay)
 
-    def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _GroupRestart:
-        """Give the siblings no further work, and merge this group restart with others that share a worker with it."""
-        why = f"it is restarted together with {dead.id}"
-        group = _GroupRestart([self.slots[id_] for id_ in start], [], delay, why)
-        self._group_restarts.append(group)
-        pending: set[Slot] = set()
-        for sibling in (self.slots[id_] for id_ in stop):
-            sibling.rest()
-            sibling.halt()
-            if sibling.state == "starting":  # it has no work to complete
-                sibling.kill(Exit(kind="stopped", detail=why))
-            if sibling.state != "down":
-                pending.add(sibling)
-            elif sibling.restart == "temporary":
-                self._remove(sibling)
-        for other in [other for other in self._group_restarts[:-1] if not set(other.slots).isdisjoint(group.slots)]:
-            self._group_restarts.remove(other)
-            pending.update(other.pending)
-            group.delay = max(group.delay, other.delay)
-            wanted = {*group.slots, *other.slots}
-            group.slots = [slot for slot in self.slots.values() if slot in wanted]
-        group.pending = [slot for slot in reversed(self.slots.values()) if slot in pending]
-        return group
-
-    def _continue_group_restart(self, group: _GroupRestart) -> None:
-        """Shut down the next worker that must end. When all have ended, start the workers again in start order."""
-        if group.pending:
-            group.pending[0].leave(group.why)
-            return
-        self._group_restarts.remove(group)
-        for slot in group.slots:
+    def _restart_together(self, slots: Sequence[Slot], delay: float) -> None:
+        """Start workers again whose siblings have ended, too."""
+        for slot in slots:
             self.restarts += 1
-            self._emit("restarting", slot, delay=group.delay)
-            slot.begin(group.delay)
+            self._emit("restarting", slot, delay=delay)
+            slot.begin(delay)
         self._router.grow()
-
-    def _forget(self, slot: Slot) -> None:
-        """Remove a slot from every group restart."""
-        for group in list(self._group_restarts):
-            if slot in group.slots:
-                group.slots.remove(slot)
-            if slot in group.pending:
-                group.pending.remove(slot)
-                self._continue_group_restart(group)
 
     @property
     def _serves(self) -> bool:
@@ -377,7 +326,7 @@ class WorkerSupervisor:
         if self._growth is not before:
             self.loop.call_later(self._growth.until - now, self._router.grow)
         self._remove(slot)
-        self._forget(slot)
+        self._groups.forget(slot)
         if not working:
             self._router.refuse_questions(reason)
 
@@ -409,8 +358,7 @@ class WorkerSupervisor:
         self._degraded_until = self.loop.time() + pause
         self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True
-        for group in self._group_restarts:  # they still end in order
-            group.slots.clear()
+        self._groups.start_none()
         self._emit("degraded", slot, end=end, detail=self.refusal)
         for other in list(self.slots.values()):
             other.rest()
