@@ -1,6 +1,7 @@
 """Events found by a mark in the journal, and checked against it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from greenroom.journal.interface import Journal, Mark, MarkKind
@@ -48,3 +49,12 @@ def marked_event(journal: Journal, mark: Mark) -> Any:
         f"{reindex()} makes it anew from the run's events"
     )
     raise JournalCorrupt(msg)
+
+
+@contextmanager
+def one_of_many(mark: Mark, complain: Callable[[str], None]) -> Generator[None]:
+    """Leave an entry out of a list if it is damaged, and say so to ``complain``."""
+    try:
+        yield
+    except JournalCorrupt as error:
+        complain(f"the {mark.kind.replace('_', ' ')} {mark.name!r} of run {mark.run_id} is not listed: {error}")

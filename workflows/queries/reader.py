@@ -1,8 +1,7 @@
 """Reads of runs and sessions from a journal, with or without an orchestrator."""
 
 import difflib
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -12,22 +11,19 @@ from loguru import logger
 from typing_extensions import override
 
 from greenroom.journal.event_pages import stored_events
-from greenroom.journal.interface import EntryKind, Journal, Mark, RunRow, Stored
+from greenroom.journal.interface import EntryKind, Journal, RunRow, Stored
 from greenroom.journal.sqlite.file import refuse_strangers
 from greenroom.journal.sqlite.journal import SqliteJournal
-from greenroom.messages.advice import list_approvals, start_a_run, verify
+from greenroom.messages.advice import start_a_run, verify
 from greenroom.messages.core.errors import (
-    ApprovalNotFound,
-    JournalCorrupt,
     RunNotFound,
     RunParked,
     none_such,
 )
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
-from greenroom.messages.events.events import AnswerRated, AnswerSampled, AnyEvent, ApprovalAsked, RunCompleted
+from greenroom.messages.events.events import AnswerRated, AnswerSampled, AnyEvent, RunCompleted
 from greenroom.messages.events.events import RunFailed as RunHasFailed
-from greenroom.messages.records.approvals import split_approval_id
 from greenroom.messages.records.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
 from greenroom.messages.records.records import (
     ALIVE,
@@ -49,11 +45,11 @@ from greenroom.messages.records.records import (
 from greenroom.messages.transcript import TranscriptMessage
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.output.log_files import folder_of, read_lines
-from greenroom.workflows.queries.approvals import Asked
-from greenroom.workflows.queries.event_marks import marked_event
+from greenroom.workflows.queries.approvals import Asked, find_approval, open_approvals
+from greenroom.workflows.queries.event_marks import marked_event, one_of_many
 from greenroom.workflows.queries.interface import Queries
 from greenroom.workflows.queries.load import load
-from greenroom.workflows.queries.records.run_records import approval_record, decision_records, run_record, step_records
+from greenroom.workflows.queries.records.run_records import decision_records, run_record, step_records
 from greenroom.workflows.queries.records.session_records import (
     LOOK_BACK,
     dead_letter,
@@ -289,29 +285,7 @@ class JournalQueries(Queries):
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
         if run_id is not None and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
-        found: list[ApprovalRecord] = []
-        for mark in self.journal.marks("approval"):
-            with self._one_of_many(mark):
-                row = self.journal.run(mark.run_id)
-                if row is not None and (run_id is None or self._is_below(row, run_id)):
-                    found.append(approval_record(mark.run_id, row.workflow, self._asked(mark)))
-        return sorted(found, key=lambda record: (record.asked_at, record.id))
-
-    def _is_below(self, row: RunRow, run_id: str) -> bool:
-        """Return whether an entry is the given run, or below it."""
-        above: RunRow | None = row
-        while above is not None and above.id != run_id:
-            above = None if above.parent is None else self.journal.run(above.parent)
-        return above is not None
-
-    @contextmanager
-    def _one_of_many(self, mark: Mark) -> Generator[None]:
-        """Leave a damaged entry out of a list, with a warning."""
-        try:
-            yield
-        except JournalCorrupt as error:
-            kind = mark.kind.replace("_", " ")
-            self._complain(f"the {kind} {mark.name!r} of run {mark.run_id} is not listed: {error}")
+        return open_approvals(self.journal, run_id, self._complain)
 
     def decisions(self, run_id: str) -> list[DecisionRecord]:
         """Return the decisions of a run's approvals, in order."""
@@ -323,19 +297,7 @@ class JournalQueries(Queries):
         Raises:
             ApprovalNotFound: The run that the id names does not exist.
         """
-        run_id, key = split_approval_id(approval)
-        row = self.journal.run(run_id) if run_id else None
-        if row is None:
-            close = difflib.get_close_matches(approval, [record.id for record in self.approvals()], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; see {list_approvals()}"
-            msg = self._placed(f"there is no approval {approval!r}{hint}")
-            raise ApprovalNotFound(msg)
-        marks = self.journal.marks("approval", run_id, key)
-        return Asked(run_id, row.app, key, self._asked(marks[0]) if marks else None)
-
-    def _asked(self, mark: Mark) -> ApprovalAsked:
-        event: ApprovalAsked = marked_event(self.journal, mark)
-        return event
+        return find_approval(self.journal, approval, self._complain, self._placed)
 
     @override
     def state(self, run_id: str) -> Json:
@@ -413,7 +375,7 @@ class JournalQueries(Queries):
                 continue
             if limit is not None and len(found) == limit:
                 return Page(found, write_cursor("dead letters", last))
-            with self._one_of_many(mark):
+            with one_of_many(mark, self._complain):
                 found.append(dead_letter(mark.run_id, marked_event(self.journal, mark)))
                 last = place
         return Page(found)
