@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
+from greenroom.supervision.kernel import standard_streams
 from greenroom.supervision.kernel.concealment import CONCEALMENT
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.kernel.process_settings import SETTINGS
@@ -54,6 +55,7 @@ class Opening:
 
     def __init__(self, journal: str | os.PathLike[str] | None, home: Home, *, own_home: bool, given: Given) -> None:
         """Claim everything; give back what was claimed if one of the claims fails."""
+        standard_streams.occupy()
         home.check()
         self.place = place_of(journal, home)
         self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)
