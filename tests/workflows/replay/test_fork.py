@@ -211,6 +211,20 @@ def test_the_first_difference_is_found_by_key() -> None:
     assert first_difference(case.state, case.state) is None
 
 
+def test_the_first_difference_may_be_the_result_of_a_child() -> None:
+    case = Past()
+    case.turn(ScheduleChild(key="kid#1", workflow="kid", arguments={"n": 1}))
+    case.happen(inputs.ChildFinished("kid#1", "theirs", None))
+    case.step("b#1")
+    case.answer("B#1", "b#1")
+    found = first_difference(case.state, fork(case, "kid#1", result="ours")[0])
+    assert found is not None
+    assert (found.kind, found.what, found.key, found.a, found.b) == ("child", "result", "kid#1", "theirs", "ours")
+    given = first_difference(case.state, fork(case, "kid#1", input={"n": 2})[0])
+    assert given is not None
+    assert (given.what, given.key, given.b) == ("arguments", "kid#1", {"n": 2})
+
+
 def test_questions_to_people_are_shared_with_their_answers_and_open_ones_are_asked_by_the_fork_too() -> None:
     case = Past()
     for key in ("open#1", "answered#1"):
