@@ -13,7 +13,7 @@ import click
 from greenroom.cli.command_group import common
 from greenroom.cli.settings import Settings, typed
 from greenroom.cli.verbs import Root
-from greenroom.supervision.kernel import standard_streams
+from greenroom.supervision.process import standard_streams
 from greenroom.version import VERSION
 from greenroom.workflows.home import former_name
 

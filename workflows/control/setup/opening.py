@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from greenroom.supervision.kernel import standard_streams
 from greenroom.supervision.kernel.concealment import CONCEALMENT
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.kernel.process_settings import SETTINGS
 from greenroom.supervision.policy.worker_environment import Given
+from greenroom.supervision.process import standard_streams
 from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance
 from greenroom.workflows.control.setup.claims import claim_home, claim_journal, claim_workers, place_of
