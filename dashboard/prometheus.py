@@ -40,7 +40,7 @@ class _Figures(Collector):
         yield from self._gates()
 
     def _runs(self) -> Iterator[Metric]:
-        runs = GaugeMetricFamily("greenroom_runs", "RunRegistry in the journal.", labels=("workflow", "status"))
+        runs = GaugeMetricFamily("greenroom_runs", "Runs in the journal.", labels=("workflow", "status"))
         crashes = CounterMetricFamily(
             "greenroom_program_crashes", "Deaths of the process that ran a workflow's own code.", labels=("workflow",)
         )

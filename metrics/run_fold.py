@@ -286,9 +286,11 @@ def _run_retried(run: Run, sums: WorkflowSums, event: ev.RunRetried) -> None:
 
 def _run_forked(run: Run, sums: WorkflowSums, event: ev.RunForked) -> None:
     """Begin to count at a fork. Calls without an outcome are counted here, all others in the fork's origin."""
-    run.copies = False
     if event.given:
         run.open.pop(event.key, None)
+    if event.copied:
+        return
+    run.copies = False
     for key in run.open.keys() & run.calls.keys():
         call = run.calls[key]
         call.counted = True

@@ -6,6 +6,7 @@ The rest of the project uses supervision through these types.
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
+from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.frames.worker import FromWorker, ToWorker, WorkerSpec
@@ -291,6 +292,10 @@ class WorkerProcess(Protocol):
         ...
 
 
+class ImportKilled(DefinitionError):  # noqa: N818  reads like its siblings
+    """What imported an app was killed from outside, each time. The app is not to blame, and may load later."""
+
+
 class Backend(Protocol):
     """Starts worker processes for one app. The zygote and the spawn backend pass the same conformance suite."""
 
@@ -304,6 +309,7 @@ class Backend(Protocol):
         """Load the app.
 
         Raises:
+            ImportKilled: The process that imported the app was killed, and so were those that tried it again.
             DefinitionError: The app cannot be loaded; the message holds the user's own traceback.
         """
         ...

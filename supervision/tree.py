@@ -14,7 +14,7 @@ from greenroom.messages.advice import list_workers
 from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.options.policy import Limits
 from greenroom.messages.records.records import ActorRecord, WorkerRecord
-from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
+from greenroom.supervision.jobs import Backend, ImportKilled, Job, JobHandle, Pool, PoolKey, Submit
 from greenroom.supervision.kernel.namespaces import network_refusal
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
@@ -51,6 +51,10 @@ class _AppNode:
     loaded: bool = False
     """Whether the app has been loaded, so that pools may start workers."""
     loading: "Task[None] | None" = None
+    """The import, until it has ended; None if the next job begins it."""
+    refusal: str = ""
+    """Why the app is not imported before ``rest_until``."""
+    rest_until: float = 0.0
 
 
 def _ignore(_event: WorkerEvent) -> None:
@@ -61,7 +65,8 @@ class Tree:
     """The supervision tree. Reactor thread only; no method blocks.
 
     If an app cannot be loaded, its waiting jobs are refused and its pools are removed. The next job loads the app
-    again. So request a pool's ref for each job, and do not keep it.
+    again. So request a pool's ref for each job, and do not keep it. If that was no fault of the app, because what
+    imported it was killed again and again, its pools give up for a while like pools whose workers were killed.
 
     Args:
         reactor: The reactor that runs the tree.
@@ -99,6 +104,8 @@ class Tree:
         """In start order."""
         self._nodes: dict[tuple[str, str], _AppNode] = {}
         """By app and kind of backend, in start order."""
+        self._put_off: dict[tuple[str, str], _AppNode] = {}
+        """Those of them whose import was killed again and again."""
         self._imports = imports if imports is not None else SlowImports()
         self._looks: set[Task[None]] = set()
         """Pools that are about to be opened."""
@@ -123,7 +130,11 @@ class Tree:
                 Only the first call for a key can set them.
         """
         found = self._pools.get(key)
-        return found if found is not None else self._begin(key, limits)
+        if found is None:
+            return self._begin(key, limits)
+        if self._put_off:
+            self._take_up(found)
+        return found
 
     def has_loaded(self, app: str) -> bool:
         """Return whether a backend has loaded an app, so that its workers answer questions without delay."""
@@ -152,14 +163,23 @@ class Tree:
             pool.refuse_for_good("the orchestrator is closed")
         elif node.loaded:
             self._open(pool, node)
+        elif (rest := node.rest_until - self._reactor.loop.time()) > 0:
+            pool.degrade(node.refusal, rest)
         elif node.loading is None:
-            node.loading = self._reactor.loop.create_task(self._load(where, node))
+            self._import(where, node)
         return pool
+
+    def _import(self, where: tuple[str, str], node: _AppNode) -> None:
+        self._put_off.pop(where, None)
+        node.loading = self._reactor.loop.create_task(self._load(where, node))
 
     async def _load(self, where: tuple[str, str], node: _AppNode) -> None:
         """Load the app in its backend, then open its pools, or refuse their jobs if it does not load."""
         try:
             await node.backend.start()
+        except ImportKilled as error:
+            self._put_off_import(where, node, str(error))
+            return
         except (DefinitionError, OSError) as error:
             reason = str(error)
         else:
@@ -172,6 +192,25 @@ class Tree:
             self._pools.pop(pool.key, None)
             pool.refuse_for_good(reason)
         await node.backend.close()
+
+    def _put_off_import(self, where: tuple[str, str], node: _AppNode, why: str) -> None:
+        """Let the pools of an app whose import was killed give up. The first job after that begins it again."""
+        node.loading = None
+        node.refusal = (
+            f"work for {node.app} is taken again after {ZYGOTE_WITHIN:g} s, as what imports it is killed each time: "
+            f"{why}"
+        )
+        node.rest_until = self._reactor.loop.time() + ZYGOTE_WITHIN
+        self._put_off[where] = node
+        for pool in node.pools:
+            pool.degrade(node.refusal, ZYGOTE_WITHIN)
+
+    def _take_up(self, pool: PoolActor) -> None:
+        """Import the app of a pool if that was put off, and the time is over."""
+        now = self._reactor.loop.time()
+        for where, node in list(self._put_off.items()):
+            if pool in node.pools and now >= node.rest_until and not self._closed:
+                self._import(where, node)
 
     def _open(self, pool: PoolActor, node: _AppNode) -> None:
         """Let a pool start workers, after a look at what their limits need."""

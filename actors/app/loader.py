@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, NoReturn
+
+from typing_extensions import override
 
 from greenroom.actors.app import importing
 from greenroom.actors.app.import_advice import advice
@@ -174,7 +177,8 @@ def _load_file(path: Path) -> ModuleType:
         return known  # a file beside it has already imported it
     if known is not None or name in _TAKEN:
         name = f"app_{name}"  # importing must not replace a module that others use
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = None if path.suffix else _ScriptLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
         msg = f"{path} is no Python file"
         raise DefinitionError(msg)
@@ -184,6 +188,15 @@ def _load_file(path: Path) -> ModuleType:
     if parent:
         setattr(parent, path.stem, module)
     return module
+
+
+class _ScriptLoader(SourceFileLoader):
+    """Loads a script whose name has no suffix. Its code is not cached: the cache goes by the name without suffix."""
+
+    @override
+    def path_stats(self, path: str) -> NoReturn:
+        """Refuse to say how old the file is, which is what a cache needs to know."""
+        raise OSError
 
 
 def _import_package(root: Path, name: str) -> ModuleType | None:

@@ -22,6 +22,9 @@ _LOADERS: Final = frozenset({"_call_with_frames_removed", "exec_module"})
 """Functions that run a module's code: the import system's own, and those of other loaders."""
 IN_FUNCTION: Final = "inside a function"
 GUARDED: Final = 'under `if __name__ == "__main__"`'
+NO_FILE: Final = "at an interactive prompt, in an archive or in what was piped to Python"
+SUFFIXES: Final = frozenset({".py", ""})
+"""Suffixes of files that workers import. A script that is called by its name often has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Site:
         module: Name of its module, the same in every process. A script goes by the name of its file.
         qualname: Its name in the module.
         app: What a worker loads to import the module: the absolute path of a file, or the dotted name of a module in a
-            package. None if the code is not in a file, as at an interactive prompt.
+            package. None if the code is not in a file that workers could read.
         file: Path of that file; None if there is none.
         hidden: The reason why importing the module does not create the definition; empty if it does.
         scope: Identity of this import of the module. It distinguishes a second definition from a second import.
@@ -178,14 +181,14 @@ _executions: list[tuple[FrameType, object]] = []
 def _origin(scope: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
     """Return the module, the app and the file for a module's global names."""
     name, file = str(scope.get("__name__", "__main__")), scope.get("__file__")
-    path = str(Path(file).absolute()) if isinstance(file, str) and Path(file).exists() else None
+    path = str(Path(file).absolute()) if isinstance(file, str) and Path(file).is_file() else None
     spec = scope.get("__spec__")
     if spec is not None and name == "__main__":
         name = str(spec.name)  # run by `python -m`
     if "." in name or (spec is not None and spec.submodule_search_locations is not None):
         return name, name, path
-    if path is None:
-        return name, None, None
+    if path is None or Path(path).suffix not in SUFFIXES:
+        return name, None, path
     # A file loaded as an app may have another name in sys.modules; all processes agree on its path.
     return module_of(Path(path))[1], path, path
 

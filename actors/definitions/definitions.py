@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from typing_extensions import override
 
 from greenroom.actors.context import program
-from greenroom.actors.definitions.definition_site import Site
+from greenroom.actors.definitions.definition_site import NO_FILE, Site
 from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
 from greenroom.actors.models import check_named
@@ -411,7 +411,7 @@ def _register(definition: Definition) -> None:
 
 
 def _unfindable(title: str, site: Site) -> str:
-    where = site.hidden or "at an interactive prompt"
+    where = site.hidden or (NO_FILE if site.file is None else f"in {site.file}, whose name does not end in .py")
     return (
         f"{title} is defined {where}, where no worker can find it: move it to the top level of a file, or call there "
         "the function that makes it"

@@ -338,7 +338,8 @@ class Program:
     def random_bytes(self, what: str) -> bytes:
         """See ``ProgramPort``."""
         start = self._start
-        seed = start.later_seed if start.later_seed and self._delivered > start.shared else start.seed
+        later = [each.seed for each in start.later_seeds if self._delivered > each.shared]
+        seed = later[-1] if later else start.seed
         return sha256(f"{seed}/{_scope().key(what)}".encode()).digest()
 
     def add_task(self, task: asyncio.Task[Any]) -> None:

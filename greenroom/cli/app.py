@@ -13,6 +13,7 @@ import click
 from greenroom.cli.command_group import common
 from greenroom.cli.settings import Settings, typed
 from greenroom.cli.verbs import Root
+from greenroom.supervision.process import standard_streams
 from greenroom.version import VERSION
 from greenroom.workflows.home import former_name
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Arguments after the command's name; None means those of the process.
     """
+    standard_streams.replace_missing()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer

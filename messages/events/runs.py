@@ -168,7 +168,9 @@ class RunForked(Event):
     """Whether that call was given a result, and is not made again."""
     result: Json = None
     seed: str = ""
-    """Seed of the random numbers drawn after everything shared."""
+    """Seed of the random numbers drawn after everything shared; empty if none drawn after it are."""
+    copied: bool = False
+    """Whether this event is copied too: an origin, which is a fork itself, parted from its own origin there."""
 
 
 class RunCancelled(Event):

@@ -18,6 +18,7 @@ __all__ = [
     "EmitValue",
     "EndProgram",
     "Halt",
+    "LaterSeed",
     "ProgramCommand",
     "Raise",
     "RefuseMessage",
@@ -67,6 +68,14 @@ class SessionTurn(Frame):
     """None before the session's first turn has ended."""
 
 
+class LaterSeed(Frame):
+    """A seed of a fork, which replaces the one before once more than so many outcomes are known."""
+
+    shared: int
+    """Number of outcomes shared with the origin from which the fork, or one of its origins, parted here."""
+    seed: str
+
+
 class StartProgram(Frame):
     """Run a workflow, with the outcomes that are already recorded."""
 
@@ -81,10 +90,8 @@ class StartProgram(Frame):
     arguments: dict[str, Json]
     started_at: float
     seed: str = ""
-    shared: int = 0
-    """For a fork: number of outcomes shared with its origin, whose seed is ``seed``."""
-    later_seed: str = ""
-    """For a fork: the seed once more outcomes than these are known."""
+    later_seeds: tuple[LaterSeed, ...] = ()
+    """For a fork: the seeds that follow ``seed``, in the order in which they come into use."""
     history: tuple[Resolution, ...] = ()
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()

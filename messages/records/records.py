@@ -219,9 +219,11 @@ class Difference(Message):
     """The first difference between two runs."""
 
     what: Literal["workflow", "arguments", "missing", "result"]
-    """What differs: of the step, or of the run if ``key`` is None. ``missing``: only one of them has requested the
-    step."""
+    """What differs: of the step or child, or of the run if ``key`` is None. ``missing``: only one of them has asked
+    for it."""
     key: str | None = None
+    kind: Literal["step", "child"] = "step"
+    """What has that key."""
     a: Json = None
     """The first run's value; for a failure, its message."""
     b: Json = None

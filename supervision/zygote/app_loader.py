@@ -32,6 +32,8 @@ class Import(NamedTuple):
     """Why it failed, as a sentence and the user's traceback; empty if it succeeded."""
     variables: Mapping[str, tuple[str, ...]] = {}
     """See ``Loaded``."""
+    killed: bool = False
+    """See ``LoadFailed``."""
 
 
 def resolve(reference: str) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import WorkerSpec
 from greenroom.messages.secrets.redaction import redactor_of, secret_values
-from greenroom.supervision.jobs import Entry, WorkerListener
+from greenroom.supervision.jobs import Entry, ImportKilled, WorkerListener
 from greenroom.supervision.kernel import orphans
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.policy.worker_environment import NOTHING, Given
@@ -23,7 +23,7 @@ from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT, Place, 
 from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance, KeeperProcess, make_lineage
 from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
 
-START_ATTEMPTS: Final = 3
+START_ATTEMPTS: Final = 6
 """Attempts to start a zygote that is killed during its start."""
 LAUNCH_TIMEOUT: Final = 5.0
 """Seconds that a zygote may take to fork a worker, or to end a dead one's process tree, before it counts as hung."""
@@ -108,6 +108,7 @@ class ZygoteBackend:
         """Start the zygote and load the app. Do nothing if it runs already.
 
         Raises:
+            ImportKilled: Each of ``START_ATTEMPTS`` zygotes was killed while it imported the app.
             DefinitionError: The app cannot be loaded; the message holds the user's own traceback.
         """
         if self._handle is None:
@@ -170,12 +171,16 @@ class ZygoteBackend:
                 try:
                     await handle.start(boot, inheritance, self._lock(), keeper)
                 except BaseException as error:
-                    innocent = handle.killed or (watched and handle.crashed)
+                    killed = handle.killed  # before the handle's end, which may have to kill the keeper itself
+                    innocent = killed or (watched and handle.crashed)
                     again = isinstance(error, DefinitionError) and innocent and attempts_left
                     watched = watched and not handle.crashed
                     await self._dissolve(handle, "the app could not be loaded")
-                    if not again:
-                        raise
+                    if again:
+                        continue
+                    if isinstance(error, DefinitionError) and killed:
+                        raise ImportKilled(str(error)) from None
+                    raise
                 else:
                     self._handle = handle
                     self._environments.note_needed(handle.variables)

@@ -17,7 +17,7 @@ from greenroom.supervision.kernel import exec_command, linux
 from greenroom.supervision.policy.exit_status import signal_name
 from greenroom.supervision.process.child_setup import flush_and_exit, reset_signals, run_worker, take_environment
 from greenroom.supervision.zygote.app_loader import Import, load_app, resolve
-from greenroom.supervision.zygote.messages import MAX_TEXT, Boot
+from greenroom.supervision.zygote.messages import MAX_TEXT, SENT_BY_OTHERS, Boot
 
 PIPE_BYTES: Final = 64 * 1024
 """Capacity of a pipe in bytes, more than the longest text that is written to one here."""
@@ -67,6 +67,7 @@ def probe(boot: Boot, stack: int) -> tuple[Import, int]:
     if code and not failure:
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
         failure = f"{boot.app} cannot be loaded: the process that imported it {how}"
+        return Import(failure, killed=-code in SENT_BY_OTHERS), 0
     names = {kind: tuple(each) for kind, each in json.loads(variables or "{}").items()}
     return Import(failure, names), int(size or 0)
 
@@ -79,13 +80,13 @@ def main() -> NoReturn:
         take_environment(task.descriptor)
     if task.stack >= 0:
         os.set_inheritable(task.stack, False)  # noqa: FBT003  the same
-    failure, variables = load_app(task.boot, task.stack)
+    done = load_app(task.boot, task.stack)
     if task.spec is not None:
-        if not failure:
+        if not done.failure:
             reset_signals()
             run_worker(task.descriptor, task.spec, resolve(task.boot.main))
-        sys.stderr.write(failure + "\n")
+        sys.stderr.write(done.failure + "\n")
         flush_and_exit(1)
-    told = f"{linux.data_kib()}\n{json.dumps(variables)}\n{failure[-MAX_TEXT:]}"
+    told = f"{linux.data_kib()}\n{json.dumps(done.variables)}\n{done.failure[-MAX_TEXT:]}"
     os.write(task.descriptor, told.encode(errors="replace"))
     flush_and_exit(0)

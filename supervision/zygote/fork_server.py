@@ -69,7 +69,7 @@ def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoR
     done, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
     os.close(stack)
     if done.failure:
-        zygote.say(LoadFailed(sentence=done.failure[-MAX_TEXT:]))
+        zygote.say(LoadFailed(sentence=done.failure[-MAX_TEXT:], killed=done.killed))
         os._exit(0)
     reset_signals()
     zygote.say(Loaded(pid=os.getpid(), data_kib=size, variables=dict(done.variables)))

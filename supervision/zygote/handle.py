@@ -20,6 +20,7 @@ from greenroom.supervision.zygote.keeper_process import GRACE, Inheritance, Keep
 from greenroom.supervision.zygote.messages import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
+    SENT_BY_OTHERS,
     TO_ZYGOTE,
     Boot,
     Launch,
@@ -38,7 +39,7 @@ class ZygoteHandle:
         lineage: The mark that all their processes carry in the command line or the environment.
         gone: Set when the keeper is dead.
         clean: True if the keeper ended by itself, which it does when it has no descendants left.
-        killed: True if SIGKILL ended it: by the kernel, an operator or a fault test, and not by user code.
+        killed: True if it was ended from outside, and not by user code, see ``SENT_BY_OTHERS``.
         crashed: True if SIGSEGV ended the zygote.
         zygote: The zygote's pid once the app is loaded, else 0.
         data_kib: Memory of the loaded app that counts under a worker's memory limit.
@@ -87,6 +88,8 @@ class ZygoteHandle:
         self._on_lost = on_lost
         self._redactor = redactor
         self._lost = False
+        self._keeper_end = ""
+        """How the keeper ended, if it did not end by itself."""
         self._loaded: asyncio.Future[Any] = loop.create_future()
         self._outbox: deque[tuple[bytes, list[int], Callable[[], None]]] = deque()
         self._control: socket.socket | None = None
@@ -127,9 +130,10 @@ class ZygoteHandle:
         finally:
             self._watchdog.close()
         if isinstance(answer, LoadFailed):
+            self.killed = self.killed or answer.killed
             raise DefinitionError(self._redactor.text(answer.sentence) + self._said())
         if not isinstance(answer, Loaded):
-            died = f"{boot.app} cannot be loaded: {answer} while it imported it"
+            died = f"{boot.app} cannot be loaded: {await self._cause(answer)} while it imported it"
             raise DefinitionError(died + self._said())
         self.zygote, self.data_kib, self.variables = answer.pid, answer.data_kib, answer.variables
         try:
@@ -138,6 +142,16 @@ class ZygoteHandle:
             self._zygote_gone.set()
         else:
             self._loop.add_reader(self._zygote_pidfd, self._zygote_died)
+
+    async def _cause(self, noticed: str) -> str:
+        """Return what the loss of the zygote began with, of which ``noticed`` is what was noticed first.
+
+        If the keeper is killed, the zygote dies with it and their socket ends. Which of these is seen first is chance.
+        In every case the keeper is dead or about to end.
+        """
+        with contextlib.suppress(TimeoutError):  # it is stopped, or a process under it cannot be killed
+            await asyncio.wait_for(self.gone.wait(), GRACE)
+        return self._keeper_end or noticed
 
     def _adopt(self, keeper: KeeperProcess) -> None:
         self._control = keeper.control
@@ -221,7 +235,7 @@ class ZygoteHandle:
             message = FROM_ZYGOTE.validate_json(packet)
             if isinstance(message, ZygoteEnded):
                 ended_by = os.WTERMSIG(message.status) if os.WIFSIGNALED(message.status) else 0
-                self.killed, self.crashed = ended_by == signal.SIGKILL, ended_by == signal.SIGSEGV
+                self.killed, self.crashed = ended_by in SENT_BY_OTHERS, ended_by == signal.SIGSEGV
                 self._lose(f"the zygote {_how(os.waitstatus_to_exitcode(message.status))}")
             elif isinstance(message, Loaded | LoadFailed):
                 self._answer(message)
@@ -252,8 +266,10 @@ class ZygoteHandle:
     def _see_keeper_dead(self, process: subprocess.Popen[bytes]) -> None:
         status = process.wait()  # returns at once, as the process is dead
         self.clean = status == 0
-        self.killed = self.killed or status == -signal.SIGKILL
-        self._lose(f"the keeper of the zygote {_how(status)}")
+        self.killed = self.killed or -status in SENT_BY_OTHERS
+        how = f"the keeper of the zygote {_how(status)}"
+        self._keeper_end = "" if self.clean else how
+        self._lose(how)
         self.gone.set()
 
     def _zygote_died(self) -> None:

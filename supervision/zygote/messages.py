@@ -1,5 +1,6 @@
 """Messages between an orchestrator and its zygote: one packet of JSON each, private to this package."""
 
+import signal
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -10,6 +11,8 @@ from greenroom.messages.frames.worker import WorkerSpec
 MAX_PACKET_BYTES: Final = 64 * 1024
 """Largest packet; the receiver truncates longer ones. Texts in packets are much shorter."""
 MAX_TEXT: Final = 8_000
+SENT_BY_OTHERS: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
+"""Signals that end a process because the kernel, an operator or a fault test wants it, and not because of its code."""
 
 
 class Boot(Message):
@@ -59,6 +62,8 @@ class LoadFailed(Message):
 
     type: Literal["load_failed"] = "load_failed"
     sentence: str
+    killed: bool = False
+    """True if a signal from outside ended the process that imported the app, see ``SENT_BY_OTHERS``."""
 
 
 class Launched(Message):

@@ -202,9 +202,11 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noq
 
 def _part(workflow: "_Workflow", run: _Run, event: RunForked) -> None:
     """Begin to count at a fork. Calls without an outcome are counted here, all others in the fork's origin."""
-    run.copies = False
     if event.given:
         run.open.discard(event.key)
+    if event.copied:
+        return
+    run.copies = False
     for key in run.open & run.calls.keys():
         call = run.calls[key]
         call.step = workflow.steps.setdefault((call.name, call.kind), _Step())

@@ -11,7 +11,7 @@ from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import Stop
 from greenroom.messages.options.policy import Limits, WorkerKind
 from greenroom.messages.records.records import ActorRecord
-from greenroom.supervision.jobs import Pool, PoolKey
+from greenroom.supervision.jobs import ImportKilled, Pool, PoolKey, Unavailable
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.supervision.tree import Tree
 from tests.supervision.memory import (
@@ -267,6 +267,36 @@ def _noting(life: MemoryWorker, ended: list[str]) -> Any:
             life.die(reason)
 
     return kill
+
+
+def test_an_import_that_is_killed_each_time_is_put_off_and_done_for_the_first_job_after_that(forest: Forest) -> None:
+    def prepare(backend: MemoryBackend) -> None:
+        backend.failure = ImportKilled("app.py cannot be loaded: the zygote was killed by SIGKILL")
+
+    forest.prepare = prepare
+    tree = forest.tree()
+    forest.submit(tree, "a", key())
+    forest.submit(tree, "b", key("evaluator", "evaluator"))
+    for token, pool in (("a", "tool"), ("b", "evaluator")):
+        end = forest.owner.end(token)
+        assert isinstance(end, Unavailable)
+        assert end.pool == pool  # so that its run goes on by itself
+        assert "is taken again after 60 s, as what imports it is killed each time" in end.reason
+    backend = forest.backends["app.py", "zygote"]
+    backend.failure = None
+    forest.wait(59.0)
+    forest.submit(tree, "c", key())
+    assert forest.owner.refusal("c")
+    forest.wait(2.0)
+    assert [event.kind for event in forest.events] == ["degraded", "degraded", "reopened", "reopened"]
+    assert not backend.lives
+    forest.submit(tree, "d", key())
+    (life,) = backend.lives
+    life.answer("d")
+    forest.wait()
+    assert forest.owner.answered("d")
+    assert forest.events[-1].kind == "recovered"
+    assert forest.made == [("app.py", "tool", "zygote")]
 
 
 def test_closing_while_an_app_loads_does_not_wait_for_it(forest: Forest) -> None:

@@ -74,6 +74,15 @@ def endless() -> None:
 
 
 @_app
+def held() -> None:
+    """Tell which process imports, and import until the test writes a file."""
+    folder = Path(os.environ["HELD_IN"])
+    (folder / f"importing-{os.getpid()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+
+
+@_app
 def talkative() -> None:
     sys.stdout.write("x" * 1_000_000 + "\nthe last line\n")
     raise RuntimeError("after all that")

@@ -10,7 +10,8 @@ def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run a workflow to its end.
 
     Inside a workflow this returns an awaitable, a child run, as calling ``workflow`` there does. Anywhere else it
-    starts an orchestrator on the default home, waits for the run to end, and returns its result.
+    starts an orchestrator on the default home, waits for the run to end, and returns its result. On the thread of an
+    event loop that blocks the loop, and warns: ``await asyncio.to_thread(run, workflow, ...)`` does not.
 
     Args:
         workflow: The workflow.
@@ -29,10 +30,13 @@ def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     if program.get() is not None:
         return workflow(*args, **kwargs)
     from greenroom.workflows.api.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it
+    from greenroom.workflows.api.threads import warn_on_loop  # noqa: PLC0415  the same
 
+    warn_on_loop("run()", "await asyncio.to_thread(run, ...)")
     __tracebackhide__ = True  # pytest then starts its report at the caller's line
     names = {parameter.name for parameter in workflow.definition.signature.parameters}
     run_id = kwargs.pop("id", None) if "id" not in names else None
     arguments = workflow.bind(*args, **kwargs)
     with Orchestrator() as orchestrator:
-        return orchestrator._start_bound(workflow, arguments, run_id).result()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  `start` would take `id` for its own
+        # `start` would take `id` for its own, and `result` would warn in its own words.
+        return orchestrator._start_bound(workflow, arguments, run_id)._result()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -1,18 +1,20 @@
 """The first difference of two runs."""
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Literal
 
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json
 from greenroom.messages.records.records import Difference
-from greenroom.workflows.state.run_state import RunState, Step
+from greenroom.workflows.state.run_state import RunState
 
 
 def first_difference(a: RunState, b: RunState) -> Difference | None:
     """Return the first difference of two runs; None if arguments, steps and result are the same so far.
 
-    Steps are matched by key and compared in the order in which the first run scheduled them. The number and times of
-    their attempts are not compared.
+    Steps and child runs are matched by key and compared in the order in which the first run asked for them. The number
+    and times of their attempts are not compared, and neither is the inside of a child.
     """
     return next(_differences(a, b), None)
 
@@ -22,26 +24,46 @@ def _differences(a: RunState, b: RunState) -> Iterator[Difference]:
         yield Difference(what="workflow", a=a.workflow, b=b.workflow)
     if a.arguments != b.arguments:
         yield Difference(what="arguments", a=JsonText.of_members(a.arguments), b=JsonText.of_members(b.arguments))
-    for key, step in a.steps.items():
-        if (other := b.steps.get(key)) is None:
-            yield Difference(what="missing", key=key, a=step.arguments)
-        elif step.arguments != other.arguments:
-            yield Difference(what="arguments", key=key, a=step.arguments, b=other.arguments)
-        elif _outcome(a, step) != _outcome(b, other):
-            yield Difference(what="result", key=key, a=_outcome(a, step), b=_outcome(b, other))
-    for key, step in b.steps.items():
-        if key not in a.steps:
-            yield Difference(what="missing", key=key, b=step.arguments)
+    ours, theirs = _calls(a), _calls(b)
+    for key in ours:
+        asked, found = _arguments(a, key), partial(Difference, key=key, kind=_kind(a, key))
+        if key not in theirs:
+            yield found(what="missing", a=asked)
+        elif asked != (other := _arguments(b, key)):
+            yield found(what="arguments", a=asked, b=other)
+        elif _outcome(a, key) != _outcome(b, key):
+            yield found(what="result", a=_outcome(a, key), b=_outcome(b, key))
+    for key in theirs:
+        if key not in ours:
+            yield Difference(what="missing", key=key, kind=_kind(b, key), b=_arguments(b, key))
     if _end(a) != _end(b):
         yield Difference(what="result", a=_end(a), b=_end(b))
 
 
-def _outcome(state: RunState, step: Step) -> Json:
-    """Return a step's result, or its status and failure."""
-    if step.status == "completed":
+def _calls(state: RunState) -> dict[str, None]:
+    """Return the keys of a run's steps and children, in the order in which it asked for them."""
+    return dict.fromkeys(sorted((*state.steps, *state.children), key=lambda key: state.asked.get(key, 0)))
+
+
+def _kind(state: RunState, key: str) -> Literal["step", "child"]:
+    return "step" if key in state.steps else "child"
+
+
+def _arguments(state: RunState, key: str) -> Json:
+    step = state.steps.get(key)
+    return step.arguments if step is not None else JsonText.of_members(state.children[key].arguments)
+
+
+def _outcome(state: RunState, key: str) -> Json:
+    """Return the result of a step or child, or its status and failure."""
+    step = state.steps.get(key)
+    if step is not None and step.status == "completed":
         return step.result
-    failure = next((each.failure for each in state.resolutions if each.key == step.key), None)
-    return f"{step.status}: {failure.sentence()}" if failure is not None else step.status
+    ended = next((each for each in state.resolutions if each.key == key), None)
+    if step is None and ended is not None and ended.failure is None:
+        return ended.value
+    status = step.status if step is not None else "failed" if ended is not None else "running"
+    return f"{status}: {ended.failure.sentence()}" if ended is not None and ended.failure is not None else status
 
 
 def _end(state: RunState) -> Json:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Final
 
 from greenroom.messages.events import events as ev
-from greenroom.messages.frames.worker import Resolution
+from greenroom.messages.frames.worker import LaterSeed, Resolution
 from greenroom.workflows.state import budgets
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, Step
@@ -106,8 +106,10 @@ def unshelve(state: RunState, step: Step) -> None:
 def _run_forked(state: RunState, event: ev.RunForked) -> None:
     state.reason = None
     _forget_cancel(state)  # a request to cancel the origin does not concern the fork
-    state.inherited, state.later_seed = len(state.resolutions), event.seed
-    state.diverted = event.key
+    state.inherited = len(state.resolutions)
+    if event.seed:
+        state.later_seeds += (LaterSeed(shared=state.inherited, seed=event.seed),)
+    state.diverted.add(event.key)
     if not event.given:
         return
     result = event.result

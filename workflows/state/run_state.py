@@ -6,7 +6,7 @@ from typing import Final, Literal
 from greenroom.journal.interface import EntryKind, MarkKind
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.message import Json
-from greenroom.messages.frames.worker import Resolution
+from greenroom.messages.frames.worker import LaterSeed, Resolution
 from greenroom.messages.options.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
 from greenroom.messages.records.approvals import Approval
 from greenroom.messages.records.attempts import Reservation
@@ -199,8 +199,8 @@ class RunState:
     """Ids of the runs whose budgets this one draws on."""
     inherited: int = 0
     """For a fork: number of outcomes that come from its origin."""
-    later_seed: str = ""
-    """For a fork: seed of the random numbers after those outcomes."""
+    later_seeds: tuple[LaterSeed, ...] = ()
+    """For a fork: seeds of the random numbers after what it and its origins share with theirs."""
     seq: int = 0
     """Number of events folded so far."""
     updated_at: float = 0.0
@@ -296,8 +296,8 @@ class RunState:
     """Fingerprint of the code with which the journal was last replayed."""
     form: int = 0
     """How arguments are written in the journal; see ``replay_differences.FORM``."""
-    diverted: str | None = None
-    """Key of the call whose arguments a fork may have replaced."""
+    diverted: set[str] = field(default_factory=set[str])
+    """Keys of the calls whose arguments this fork, or those that it was forked from, may have replaced."""
     asked: dict[str, int] = field(default_factory=dict[str, int])
     """Sequence numbers of the events that hold what the program has asked for, by key, in journal order."""
     in_flight: int = 0

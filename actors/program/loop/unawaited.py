@@ -22,8 +22,8 @@ from greenroom.messages.core.failures import HEADER, Failure
 
 TYPE: Final = "NeverAwaited"
 """Stands for the exception's class in the failure."""
-_DEPTH: Final = 2
-"""Frames that Python keeps of each coroutine's origin: this package's, where a step is called, and the user's."""
+_DEPTH: Final = 3
+"""Frames that Python keeps of each coroutine's origin: this package's, which are two for ``run``, and the user's."""
 _HOOK: Final = "_warn_unawaited_coroutine"
 """Function of ``warnings`` that Python calls. No public API reports every such coroutine, and which one it is."""
 _MOST: Final = 5
@@ -66,7 +66,8 @@ def _unawaited_call(coroutine: "CoroutineType[Any, Any, Any]") -> UnawaitedCall:
     name = coroutine.__qualname__
     frame: Any = coroutine.cr_frame
     if frame is not None and is_foreign(frame.f_code.co_filename) and "self" in frame.f_locals:  # of a step or a child
-        name = str(getattr(frame.f_locals["self"], "name", name))
+        method = "" if coroutine.__name__.startswith("_") else f".{coroutine.__name__}"
+        name = f"{getattr(frame.f_locals['self'], 'name', name)}{method}"
     for file, line, function in coroutine.cr_origin or ():
         if not is_foreign(file):
             return UnawaitedCall(name, file, line, function)

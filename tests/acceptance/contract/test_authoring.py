@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -342,6 +343,24 @@ def test_run_outside_of_a_workflow_sees_it_to_its_end(home, mark):
     assert run(authoring.parent, 3) == [6, 12, 20, 40]
     with pytest.raises(RunFailed, match="no such account"):
         run(authoring.hopeless)
+
+
+def test_run_on_an_event_loop_warns_once_and_names_the_line_that_does_not_block(home, mark):
+    async def block() -> list[int]:
+        return run(authoring.parent, 3)
+
+    async def do_not_block() -> list[int]:
+        return await asyncio.to_thread(run, authoring.parent, 3)
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert asyncio.run(block()) == asyncio.run(do_not_block()) == [6, 12, 20, 40]
+    assert [(str(each.message), each.filename) for each in seen] == [
+        (
+            "run() holds the event loop of this thread until it is done: write `await asyncio.to_thread(run, ...)`",
+            __file__,
+        )
+    ]
 
 
 # ---------------------------------------------------------------- models and evaluators

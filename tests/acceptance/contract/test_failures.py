@@ -193,13 +193,16 @@ def test_a_replay_catches_the_same_class(tmp_path, home, mark):
 # ---------------------------------------------------------------- forgotten awaits
 
 
-@pytest.mark.parametrize("what", ["step", "held", "child", "sleep", "asyncio.sleep", "receive", "approve", "emit"])
+@pytest.mark.parametrize(
+    "what", ["step", "held", "child", "sleep", "asyncio.sleep", "receive", "approve", "emit", "run", "tell"]
+)
 def test_a_forgotten_await_fails_the_run_with_its_line(orchestrator, what):
     error = failure_of(orchestrator, failing.forgets, what)
     comment = f"a {'held' if what == 'held' else 'forgotten'} {what if what != 'held' else 'step'}"
     assert f"({APP}:{line(comment)})" in str(error)
     assert "never awaited" in str(error)
     assert f"{frame(comment)}forgets" in printed(error)
+    assert what != "tell" or "write `await handler.tell(...)`" in str(error)
 
 
 @pytest.mark.parametrize("what", ["closed", "task", "nothing"])

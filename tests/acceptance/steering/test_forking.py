@@ -50,6 +50,25 @@ def test_a_fork_with_another_result_does_not_run_that_step(origin, orchestrator)
     assert (found.what, found.key, found.b) == ("result", "look_up#1", ["given"])
 
 
+@pytest.mark.parametrize(
+    ("change", "made"), [({"result": ["given", "more"]}, 11), ({"input": {"topic": "cat", "limit": 2}}, 12)]
+)
+def test_a_fork_of_a_fork_shares_what_that_one_was_given_and_has_drawn(home, mark, tmp_path, change, made):
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as first:
+        origin = first.start(retrying.survey, str(tmp_path), "otter", id="origin")
+        mine = origin.result(30)
+        fork = origin.fork(at="look_up#1", id="fork", **change)
+        _, one, two = fork.result(30)
+        again = fork.fork(at="shorten#2", result="LAST", id="again")
+        assert again.result(30) == [mine[0], one, "LAST"]
+        assert again.fork(at="shorten#1", id="third").result(30) == [mine[0], one, two]
+        assert len(log(tmp_path)) == 3, "what the first fork has drawn and done is shared"
+        assert sum(each.count for each in first.metrics().workflows[0].steps) == made, "no shared step is counted twice"
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as second:
+        assert second.get("again").fork(at="look_up#1", result=[]).result(30) == mine[:1]
+        assert len(log(tmp_path)) == 4
+
+
 def test_a_fork_from_the_start_has_other_arguments_and_shares_nothing(origin, tmp_path):
     fork = origin.fork(input={"folder": str(tmp_path), "topic": "cat"})
     assert fork.result(30)[1:] == ["CAT 0", "CAT 1", "CAT 2"]

@@ -142,6 +142,15 @@ def test_a_file_that_is_no_python_is_told(write_app: WriteApp) -> None:
         loader.preload(str(write_app("a,b\n", "data.csv")))
 
 
+def test_a_script_without_suffix_is_imported_and_not_mistaken_for_a_file_of_its_name(write_app: WriteApp) -> None:
+    text = "from greenroom import tool\n@tool\ndef {}() -> int:\n    return 1\n"
+    for name, function in (("ship", "from_script"), ("ship.py", "from_module")):
+        path = write_app(text.format(function), name)
+        os.utime(path, (1, 1))  # as old and as long as the other, so that a common cache would fit both
+        loader.preload(str(path))
+    assert refs() == {"ship:from_script", "ship:from_module"}
+
+
 def test_two_workflows_of_one_name_are_refused(write_app: WriteApp) -> None:
     path = write_app("""
         from greenroom import workflow

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,6 +91,40 @@ def test_a_definition_at_a_prompt_says_so() -> None:
     text = "from greenroom import tool\n@tool\ndef f() -> None: ...\nf.definition.app"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "tool `f` is defined at an interactive prompt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("app.py", None),
+        ("app", None),
+        ("app.txt", "in {}, whose name does not end in .py"),
+        ("pipe", "at an interactive"),
+    ],
+)
+def test_a_script_is_where_workers_find_it_or_says_why_not(tmp_path: Path, name: str, place: str | None) -> None:
+    path, text = tmp_path / name, b"from greenroom import tool\n@tool\ndef f() -> None: ...\nprint(f.definition.app)"
+    reading, writing = os.pipe()
+    os.write(writing, text)
+    os.close(writing)
+    if name == "pipe":
+        path = Path(f"/dev/fd/{reading}")  # as from `python <(...)` in a shell
+    else:
+        path.write_bytes(text)
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        check=False,
+        pass_fds=[reading],
+        capture_output=True,
+        text=True,
+    )
+    os.close(reading)
+    if place is None:
+        assert done.stdout == f"{path}\n"
+    else:
+        assert f"tool `f` is defined {place.format(path)}" in done.stderr
 
 
 @pytest.mark.usefixtures("fresh")

@@ -18,8 +18,10 @@ import pytest
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Exit
+from greenroom.supervision.jobs import ImportKilled
 from greenroom.supervision.kernel import linux, orphans
 from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.zygote.backend import START_ATTEMPTS
 from tests.supervision.harness import HERE, PATIENCE, Life, Scene, born
 from tests.support import eventually
 
@@ -80,6 +82,84 @@ def test_an_import_that_crashed_under_the_watchdog_is_tried_again_without_it(mak
         await life.end_by("leave", 0)
 
     scene.run(story())
+
+
+class Held:
+    """An app whose import lasts until ``go``, and the processes that import it."""
+
+    def __init__(self, scene: Scene, folder: Path) -> None:
+        self.scene, self.folder, self.seen = scene, folder, set[int]()
+
+    async def importing(self) -> int:
+        """Wait for a process that imports the app and was not seen before."""
+        fresh: set[int] = await asyncio.to_thread(eventually, self._fresh, PATIENCE)
+        self.seen |= fresh
+        return fresh.pop()
+
+    def _fresh(self) -> set[int]:
+        return {int(path.name.partition("-")[2]) for path in self.folder.glob("importing-*")} - self.seen
+
+    async def kill(self, victim: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Kill what imports the app, or what that depends on."""
+        process = psutil.Process(await self.importing())
+        zygote = process if self.scene.kind == "zygote" else process.parent()
+        assert zygote is not None
+        keeper = zygote.parent()
+        assert keeper is not None
+        victims = {"import": [process], "zygote": [zygote], "keeper": [keeper], "both": [keeper, zygote]}
+        for each in victims[victim]:
+            each.send_signal(how)
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
+
+
+@pytest.fixture
+def held(make_scene: Callable[..., Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Held]:
+    monkeypatch.setenv("HELD_IN", str(tmp_path))
+    return lambda kind: Held(make_scene(kind, "held"), tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("victim", ["import", "zygote", "keeper", "both"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_an_import_that_is_killed_is_done_again(
+    held: Callable[[str], Held], kind: str, victim: str, how: signal.Signals
+) -> None:
+    app = held(kind)
+
+    async def story() -> None:
+        start = asyncio.create_task(app.scene.backend.start())
+        await app.kill(victim, how)
+        await app.importing()
+        app.go()
+        await start
+        await (await born(app.scene.backend)).end_by("leave", 0)
+
+    app.scene.run(story())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("victim", "words"),
+    [("import", "was killed by SIGKILL"), ("keeper", "the keeper of the zygote was killed by SIGKILL")],
+)
+def test_an_import_that_is_killed_each_time_is_no_fault_of_the_app_and_may_be_tried_again(
+    held: Callable[[str], Held], kind: str, victim: str, words: str
+) -> None:
+    app = held(kind)
+
+    async def story() -> None:
+        start = asyncio.create_task(app.scene.backend.start())
+        for _ in range(START_ATTEMPTS):
+            await app.kill(victim)
+        with pytest.raises(ImportKilled, match=f"held cannot be loaded: .*{words}"):
+            await start
+        app.go()
+        await app.scene.backend.start()
+        await (await born(app.scene.backend)).end_by("leave", 0)
+
+    app.scene.run(story())
 
 
 def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make_scene: Callable[..., Scene]) -> None:

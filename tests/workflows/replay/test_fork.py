@@ -112,6 +112,43 @@ def test_another_input_takes_the_place_of_the_arguments(given: object, arguments
     assert fork(chain(), input=given)[0].steps["b#1"].arguments == arguments
 
 
+def fork_again(past: list[ev.AnyEvent], at: str, **changes: object) -> tuple[RunState, list[ev.AnyEvent]]:
+    command = ForkRun.model_validate({"run_id": "f", "at": at, **changes})
+    events = [decode_event(encode_event(event)) for event in forked(past, command, "g", 9.0, "second seed")]
+    return fold_all(events), events
+
+
+def test_a_fork_of_a_fork_keeps_the_result_that_its_origin_was_given() -> None:
+    state, past = fork(chain(), result="other")
+    later = [*past, *(event for event in chain().events if getattr(event, "key", "") == "c#1")]
+    again, events = fork_again(later, "c#1", result="new")
+    assert [(item.key, item.value) for item in again.resolutions] == [("a#1", "A#1"), ("b#1", "other"), ("c#1", "new")]
+    assert [event.copied for event in events if isinstance(event, ev.RunForked)] == [True, False]
+    assert [(each.shared, each.seed) for each in again.later_seeds] == [(1, "seed"), (2, "second seed")]
+    assert again.diverted == {"b#1", "c#1"}
+    assert (again.in_flight, again.inherited, state.inherited) == (0, 2, 1)
+
+
+def test_a_fork_of_a_fork_at_the_same_step_runs_that_step_anew_or_gives_it_another_result() -> None:
+    _, past = fork(chain(), result="other")
+    open_again, _ = fork_again(past, "b#1")
+    assert [(step.key, step.status) for step in open_again.steps.values()] == [
+        ("a#1", "completed"),
+        ("b#1", "scheduled"),
+    ]
+    assert (open_again.in_flight, open_again.later_seeds[-1].seed) == (1, "second seed")
+    given, _ = fork_again(past, "b#1", result="new")
+    assert [(item.key, item.value) for item in given.resolutions] == [("a#1", "A#1"), ("b#1", "new")]
+
+
+def test_a_fork_of_a_fork_from_before_that_one_shares_nothing_of_it() -> None:
+    _, past = fork(chain(), input="cats")
+    state, events = fork_again(past, "a#1")
+    assert list(state.steps) == ["a#1"]
+    assert [event.copied for event in events if isinstance(event, ev.RunForked)] == [False]
+    assert state.diverted == {"a#1"}
+
+
 def test_without_a_step_nothing_is_shared_and_the_input_is_the_workflows() -> None:
     state, events = fork(chain(), at=None, input={"topic": "cats"})
     assert len(events) == 1
@@ -172,6 +209,20 @@ def test_the_first_difference_is_found_by_key() -> None:
     assert given is not None
     assert (given.what, given.key) == ("arguments", "b#1")
     assert first_difference(case.state, case.state) is None
+
+
+def test_the_first_difference_may_be_the_result_of_a_child() -> None:
+    case = Past()
+    case.turn(ScheduleChild(key="kid#1", workflow="kid", arguments={"n": 1}))
+    case.happen(inputs.ChildFinished("kid#1", "theirs", None))
+    case.step("b#1")
+    case.answer("B#1", "b#1")
+    found = first_difference(case.state, fork(case, "kid#1", result="ours")[0])
+    assert found is not None
+    assert (found.kind, found.what, found.key, found.a, found.b) == ("child", "result", "kid#1", "theirs", "ours")
+    given = first_difference(case.state, fork(case, "kid#1", input={"n": 2})[0])
+    assert given is not None
+    assert (given.what, given.key, given.b) == ("arguments", "kid#1", {"n": 2})
 
 
 def test_questions_to_people_are_shared_with_their_answers_and_open_ones_are_asked_by_the_fork_too() -> None:

@@ -170,6 +170,11 @@ class Run(Generic[R]):
         """
         warn_on_loop("run.result()", "await run")
         __tracebackhide__ = True  # pytest then starts its report at the caller's line
+        return self._result(timeout)
+
+    def _result(self, timeout: Seconds | None = None) -> R:
+        """Wait like ``result``, for callers that have warned about the wait by their own name."""
+        __tracebackhide__ = True
         patience = limit(timeout, "the timeout of result()")
         try:
             result = self._host.wait_result(self.id, patience)

@@ -13,6 +13,7 @@ from greenroom.supervision.kernel.concealment import CONCEALMENT
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.kernel.process_settings import SETTINGS
 from greenroom.supervision.policy.worker_environment import Given
+from greenroom.supervision.process import standard_streams
 from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance
 from greenroom.workflows.control.setup.claims import claim_home, claim_journal, claim_workers, place_of
@@ -54,6 +55,7 @@ class Opening:
 
     def __init__(self, journal: str | os.PathLike[str] | None, home: Home, *, own_home: bool, given: Given) -> None:
         """Claim everything; give back what was claimed if one of the claims fails."""
+        standard_streams.occupy()
         home.check()
         self.place = place_of(journal, home)
         self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)

@@ -25,7 +25,7 @@ def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _digest(state: RunState, key: str) -> str:
-    if key == state.diverted:
+    if key in state.diverted:
         return ""
     if key in state.sent:  # the state does not have the message itself
         return state.sent[key]

@@ -135,7 +135,7 @@ class _Copy:
             case _:
                 return None
 
-    def _of_call(  # noqa: C901, PLR0911  one for each kind of event
+    def _of_call(  # noqa: C901, PLR0911, PLR0912  one for each kind of event
         self, seq: int, event: AnyEvent, key: str, call: PastCall
     ) -> AnyEvent | None:
         """Return the copy of an event of a shared call, or None. Without its outcome, a call has no attempts."""
@@ -143,6 +143,8 @@ class _Copy:
         match event:
             case ev.AnswerSampled():
                 return None  # its origin has it rated
+            case ev.RunForked():
+                return self._earlier_fork(seq, event)
             case ev.StepScheduled() if key == self._command.at and self._command.input is not None:
                 return event.model_copy(update={"arguments": call_arguments(self._command.input)})
             case ev.ChildScheduled():
@@ -166,6 +168,19 @@ class _Copy:
                 return event if seq == call.ended and key not in self._open else None
             case _:
                 return event if key not in self._open else None
+
+    def _earlier_fork(self, seq: int, event: ev.RunForked) -> ev.RunForked:
+        """Return the copy of the event by which an origin that is a fork itself parted from its own origin.
+
+        It stands for the input or result that the origin was given. The random numbers that the origin drew after it
+        are shared only if it comes before the cut.
+        """
+        changes: dict[str, object] = {"copied": True}
+        if seq >= self._cut:
+            changes["seed"] = ""
+        if event.key in self._open:
+            changes.update(given=False, result=None)
+        return event.model_copy(update=changes)
 
     def _next_offset(self, channel: str) -> int:
         self._offsets[channel] += 1

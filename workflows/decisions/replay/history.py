@@ -142,6 +142,8 @@ class History:
                 self._end_call(key, seq, failed=True)
             case ev.ChildEnded(key=key, failure=failure):
                 self._end_call(key, seq, failed=failure is not None)
+            case ev.RunForked(key=key, given=True):
+                self._end_call(key, seq, failed=False)
             case ev.ApprovalDecided(key=key) | ev.ApprovalWithdrawn(key=key):
                 if key in self.calls:  # questions about a step's result are no calls
                     self._end_call(key, seq, failed=isinstance(event, ev.ApprovalWithdrawn))

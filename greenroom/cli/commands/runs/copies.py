@@ -84,7 +84,7 @@ def export(settings: Settings, run_id: str, file: str | None) -> None:
 @common
 @pass_settings
 def diff(settings: Settings, a: str, b: str) -> None:
-    """Show where the runs A and B first differ: in their arguments, or a step's arguments or result."""
+    """Show where the runs A and B first differ: in their arguments, or those of a step or child run, or a result."""
     from greenroom.messages.core.json_text import plain
     from greenroom.metrics.event_sentences import shorten
 
@@ -95,7 +95,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
     elif found is None:
         say(f"{a} and {b} do not differ")
     else:
-        place = f"step {found.key}" if found.key is not None else "the run"
+        place = f"{found.kind} {found.key}" if found.key is not None else "the run"
         what = "is in one of them only" if found.what == "missing" else f"has another {found.what}".rstrip("s")
         say(f"{place} {what}")
         table(("run", "has"), [(a, shorten(json.dumps(plain(found.a)))), (b, shorten(json.dumps(plain(found.b))))])

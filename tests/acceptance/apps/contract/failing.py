@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from greenroom import Retry, RunFailed, StepFailed, approve, emit, receive, session, sleep, tool, workflow
+from greenroom import Retry, RunFailed, StepFailed, approve, emit, receive, run, session, sleep, tool, workflow
 
 
 class Base(Exception):
@@ -250,6 +250,10 @@ async def forgets(what: str) -> str:  # noqa: C901  a line for each
         approve("go")  # a forgotten approve
     if what == "emit":
         emit(1)  # a forgotten emit
+    if what == "run":
+        run(own)  # a forgotten run
+    if what == "tell":
+        handler.tell("ada", Go(word="x"))  # a forgotten tell
     if what == "closed":
         fine("x").close()
     if what == "task":
