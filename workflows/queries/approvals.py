@@ -1,11 +1,10 @@
 """Approvals, found by their ids."""
 
-from dataclasses import dataclass
-
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events.events import ApprovalAsked
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """An approval, found by its id."""
 
