@@ -2,9 +2,9 @@
 
 import asyncio
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
 from greenroom.messages.options.policy import Budget, SessionPolicy, StepKind, StepOptions
 from greenroom.messages.transcript import TranscriptUse
@@ -20,7 +20,7 @@ class Timer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnawaitedCall:
     """A call that was never awaited."""
 

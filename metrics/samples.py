@@ -1,12 +1,13 @@
 """Resource usage of worker processes: memory and processor time, read from the kernel through psutil."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import psutil
 
+from greenroom.messages.core.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Sample:
     """Resource usage of one process at one moment. Sizes in bytes."""
 

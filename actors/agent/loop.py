@@ -26,6 +26,7 @@ from greenroom.actors.agent.transcript import Transcript
 from greenroom.actors.api.approve import approve
 from greenroom.actors.program.scope import Scope, scope
 from greenroom.messages.core.errors import AgentFailed, ContextTooLong, GreenroomError, StepFailed
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import ModelAnswer, ToolCall, ToolList, ToolMessage, UserMessage
@@ -45,7 +46,7 @@ _CANNOT_SHORTEN: Final = (
 _LABEL: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelCall:
     """What the loop asks of a model.
 

@@ -9,13 +9,14 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, FunctionType
 from typing import Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.frozen import frozen
 
 _OURS: Final = ("greenroom.actors.", "greenroom.workflows.", "greenroom.integrations.", "greenroom.tools.")
 _LOADERS: Final = frozenset({"_call_with_frames_removed", "exec_module"})
@@ -27,7 +28,7 @@ SUFFIXES: Final = frozenset({".py", ""})
 """Suffixes of files that workers import. A script that is called by its name often has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Site:
     """The place of one definition.
 

@@ -1,9 +1,9 @@
 """How the scores of a panel's members become one. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.options.policy import Combine
 from greenroom.messages.records.evaluation import Evaluation
 
@@ -12,7 +12,7 @@ HALF: Final = 0.5
 accept the result."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """What one member of a panel has said, and its weight."""
 

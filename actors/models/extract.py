@@ -7,8 +7,9 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
+
+from greenroom.messages.core.frozen import frozen
 
 _WORD: Final = re.compile(r"[^\W\d_][\w'-]*")
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])")
@@ -33,7 +34,7 @@ _SHORTEST: Final = 3
 """Fewest words of a sentence that counts as a statement."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Material:
     """The parts of a prompt.
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.options.policy import Price
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What a model step is given besides its arguments.
 
@@ -25,7 +25,7 @@ asked: ContextVar[Asked] = ContextVar("greenroom_asked")
 """Set in the task of each attempt of such a step, in LLM workers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measured:
     """Result of a model step whose function asks the model itself.
 

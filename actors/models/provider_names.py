@@ -5,12 +5,12 @@ Nothing here imports a provider's library, so that a name can be checked in any 
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from greenroom.messages.core.errors import DefinitionError, Fatal
+from greenroom.messages.core.frozen import frozen
 
 EMBEDDED: Final = "mock"
 """Name of the embedded model, which belongs to no provider."""
@@ -20,7 +20,7 @@ _OURS: Final = frozenset({"openai", "anthropic", "google"})
 """Extras of this package. All others are extras of that library."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Provider:
     """What a provider needs.
 

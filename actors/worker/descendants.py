@@ -7,8 +7,7 @@ child, including daemons that called ``setsid``. "No child" therefore means "no 
 import contextlib
 import os
 import signal
-
-import psutil
+from pathlib import Path
 
 
 def kill_descendants() -> int:
@@ -22,15 +21,27 @@ def kill_descendants() -> int:
     ended = 0
     while True:
         # A dying process hands its children to this one before it can be reaped. So each round finds those freed by the
-        # last.
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or another process's pid now
-                process.send_signal(signal.SIGKILL)
+        # last. The pid of a child cannot pass to another process before the child is reaped here.
+        for pid in _children():
+            with contextlib.suppress(PermissionError):  # it runs as another user
+                os.kill(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return ended
         ended += 1
+
+
+def _children() -> list[int]:
+    """Return the pids of the children of all threads of this process.
+
+    Without psutil, which would add a megabyte to every zygote for what few workers need.
+    """
+    found: list[int] = []
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            found += map(int, file.read_text(encoding="ascii").split())
+    return found
 
 
 def _has_children() -> bool:

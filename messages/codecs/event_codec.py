@@ -7,7 +7,7 @@ As in frames (see ``greenroom.messages.codecs.codec``), types come from a closed
 from functools import cache
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from greenroom.messages.codecs.codec import check_value
@@ -20,7 +20,7 @@ _LONG_EVENT: Final = 64 * 1024
 """Bytes from which on an event's values are cut out, instead of being parsed and written again."""
 _MARK: Final = f'"{MARK}"'.encode()
 
-_EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(AnyEvent)
+_EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(AnyEvent, config=ConfigDict(cache_strings="none"))  # as in ``Message``
 
 
 def encode_event(event: Message) -> bytes:

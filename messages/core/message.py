@@ -100,8 +100,10 @@ class Message(BaseModel):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants"
+        frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants", cache_strings="none"
     )
+    # Without the last setting, pydantic keeps 16,384 short texts of what it has read, in case they come again: a
+    # megabyte or two of ids and keys that do not.
 
 
 class Frame(Message):

@@ -1,9 +1,9 @@
 """Read statistics of a worker process from the kernel."""
 
-from dataclasses import dataclass
+from greenroom.messages.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Vitals:
     """Statistics of one process at one time."""
 

@@ -1,16 +1,16 @@
 """Which jobs are to blame for a worker's death: charged jobs, suspects, or none."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 from greenroom.messages.core.failures import Exit, ExitKind
+from greenroom.messages.core.frozen import frozen
 
 NOBODYS_FAULT: Final[frozenset[ExitKind]] = frozenset({"stopped", "backend_lost", "orchestrator_lost"})
 """Kinds of exit for which no user code is to blame."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Blame:
     """The responsibility of jobs for the death of their worker."""
 

@@ -3,10 +3,10 @@
 import os
 import re
 import signal
-from dataclasses import dataclass
 from typing import Final
 
 from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.frozen import frozen
 
 STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _ORNAMENT: Final = re.compile(r"[\s^~|+\-=.]*")
@@ -16,7 +16,7 @@ MORE_MEMORY: Final = "`memory_mb=` gives it more"
 _OUT_OF_MEMORY_TEXTS: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """The known facts about a process that has ended.
 

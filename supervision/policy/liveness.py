@@ -1,7 +1,9 @@
 """Judge whether a worker is alive, from its heartbeats, CPU time and process state. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
+
+from greenroom.messages.core.frozen import frozen
 
 LATE_AFTER: Final = 2.5
 """Seconds without a heartbeat after which the process is examined. Heartbeats come every second."""
@@ -15,7 +17,7 @@ BLOCKED_AFTER: Final = 10.0
 Condition: TypeAlias = Literal["well", "late", "busy", "hung", "blocked"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """State of a worker. Workers that are ``hung`` or ``blocked`` are killed, others are not."""
 
@@ -26,7 +28,7 @@ class Verdict:
     """For ``blocked``: the run that holds the loop, if the worker could still report it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signs:
     """The signs of life of one worker. Values are immutable; ``now`` is monotonic, in seconds.
 

@@ -1,11 +1,10 @@
 """When a pool tries again to start more workers after a start has failed."""
 
-from dataclasses import dataclass
-
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.policy.restart_backoff import LARGEST, restart_delay
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Growth:
     """Record of failed starts of additional workers. Values are immutable; ``now`` is monotonic, in seconds.
 

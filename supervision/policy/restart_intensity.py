@@ -1,9 +1,11 @@
 """Restart intensity: how many restarts a supervisor allows before it gives up. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from greenroom.messages.core.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """The restarts so far, and two limits for them.
 

@@ -1,17 +1,17 @@
 """Which workers are restarted when one dies: the strategies and restart types of Erlang's OTP."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.frozen import frozen
 
 StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 """When a worker is restarted: always; only after an abnormal exit; never."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Child:
     """A worker, as a strategy sees it."""
 
@@ -19,7 +19,7 @@ class Child:
     restart: Restart = "permanent"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Actions after a death: end the workers in ``stop``, then start those in ``start``, each in the order given."""
 

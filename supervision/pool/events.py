@@ -1,10 +1,10 @@
 """Events in the lives of workers and pools, for logs and metrics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.jobs import PoolKey
 
 Happening: TypeAlias = Literal[
@@ -21,7 +21,7 @@ OF_POOLS: Final[frozenset[Happening]] = frozenset({"short", "degraded", "reopene
 """Events of pools, not of workers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerEvent:
     """One event in the life of a worker, or of its pool."""
 

@@ -14,7 +14,7 @@ from greenroom.messages.codecs.command_codec import COMMANDS, REPLIES
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import CancelRun, Command, Reply, StartRun
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from greenroom.messages.events.events import AnyEvent, RunCompleted, StepScheduled
+from greenroom.messages.events.events import AnyEvent, RunCompleted, StepCompleted, StepScheduled
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 from greenroom.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker
 from tests.messages.drawing import members, messages
@@ -278,6 +278,16 @@ def test_what_is_written_can_be_read_however_deep_it_is(depth: int) -> None:
 def test_a_faulty_event_of_the_journal_is_refused(body: bytes) -> None:
     with pytest.raises(UnknownMessage):
         decode_event(body)
+
+
+def test_nothing_keeps_the_texts_of_what_was_read() -> None:
+    frame = FROM_WORKER.encode(Completed(token="1:1", result=None, duration=0.1))
+    assert FROM_WORKER.decode_frame(frame).message.token is not FROM_WORKER.decode_frame(frame).message.token
+    event = encode_event(StepCompleted(at=1.0, key="a key", attempt=1))
+    first, second = decode_event(event), decode_event(event)
+    assert isinstance(first, StepCompleted)
+    assert isinstance(second, StepCompleted)
+    assert first.key is not second.key
 
 
 def test_a_message_is_frozen_and_closed() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from greenroom.messages.advice import raise_budget, resume_all
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.options.policy import Budget
@@ -147,7 +148,7 @@ class Account:
             self.spending.usd = self.spending.tokens = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overdraft:
     """A budget that is used up."""
 

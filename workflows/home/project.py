@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.workflows.home import former_name
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # pydantic is large, and few projects have a table
 FILE: Final = "pyproject.toml"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Project:
     """The table. Every key is optional.
 

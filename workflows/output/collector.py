@@ -17,6 +17,7 @@ from typing import Final
 from loguru import logger
 
 from greenroom.messages.core.errors import JournalError
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.frames.output_marks import Splitter
 from greenroom.supervision.process.output_sources import Source, StreamName
 from greenroom.workflows.output.line_splitter import LineSplitter
@@ -57,7 +58,7 @@ class _Tap:
         return [self.job, *self.marked.values()]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Written:
     source: Source
     stream: StreamName

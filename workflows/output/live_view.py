@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from greenroom.messages.advice import read_logs
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.times import moment
 from greenroom.messages.records.records import LogLine
 from greenroom.metrics.printable import printable
@@ -25,7 +26,7 @@ Viewer: TypeAlias = Callable[[LogLine], object]
 OutputOption: TypeAlias = bool | Viewer | logging.Logger
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """The run, attempt and worker that wrote a line."""
 

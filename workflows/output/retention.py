@@ -1,9 +1,9 @@
 """Which output of an attempt to keep: the first and the last part, and the size of the rest. Pure."""
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.process.output_sources import StreamName
 from greenroom.workflows.output.line_splitter import count_lines
 
@@ -13,7 +13,7 @@ LINE_COST: Final = 128
 """Bytes to count for a line besides its text: approximately those of its names in the file."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batch:
     """Lines of one stream that were read at once."""
 

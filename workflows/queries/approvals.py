@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from greenroom.journal.interface import Journal, Mark, RunRow
 from greenroom.messages.advice import list_approvals
 from greenroom.messages.core.errors import ApprovalNotFound
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events.events import ApprovalAsked
 from greenroom.messages.records.approvals import split_approval_id
 from greenroom.messages.records.records import ApprovalRecord
@@ -14,7 +14,7 @@ from greenroom.workflows.queries.event_marks import marked_event, one_of_many
 from greenroom.workflows.queries.records.run_records import approval_record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """An approval, found by its id."""
 

@@ -8,7 +8,6 @@ redacted when they were recorded, and arguments and results are as they were.
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import EntryKind, Journal
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.errors import CodecError, none_such
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Message
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records.records import RunStatus
@@ -54,7 +54,7 @@ class ExportEnd(Message):
     """Checksum of all bytes before this line, as hexadecimal digits."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunExport:
     """A run as its export file holds it."""
 

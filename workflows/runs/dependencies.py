@@ -1,11 +1,11 @@
 """What the actor of a run needs of its orchestrator, as interfaces that other parts can stand behind."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from greenroom.journal.interface import Journal
 from greenroom.messages.core.errors import GreenroomError, JournalError
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events.events import AnyEvent, TurnEnded, TurnFailed
 from greenroom.messages.options.policy import Limits
 from greenroom.supervision.jobs import Job, JobHandle, PoolKey
@@ -100,7 +100,7 @@ class Router(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunDependencies:
     """The orchestrator as the actors of runs and schedules see it."""
 

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -22,6 +21,7 @@ from greenroom.messages.core.errors import (
     SessionClosed,
     none_such,
 )
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.ids import sent_key
@@ -51,7 +51,7 @@ _REFUSALS: Final[dict[type[GreenroomError], RefusalCode]] = {
 Over: TypeAlias = TurnEnded | TurnFailed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """The address of a session, which may not be open yet."""
 

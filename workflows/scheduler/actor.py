@@ -1,7 +1,6 @@
 """The actor of one schedule: records the decisions of ``decide_schedule``, and carries them out after the commit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
 from typing_extensions import override
@@ -9,6 +8,7 @@ from typing_extensions import override
 from greenroom.journal.interface import Append, Timer
 from greenroom.messages.commands import Accepted, Refused, Reply
 from greenroom.messages.core.errors import GreenroomError, JournalError, ScheduleNotFound, SequenceConflict
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import (
     Plan,
@@ -28,7 +28,7 @@ KEEP_AFTER: Final = 200
 """Events after which the whole state is recorded, so that a schedule of any age can be read quickly."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A message whose sender waits for a reply."""
 
@@ -36,7 +36,7 @@ class Asked:
     answer: Callable[[Reply], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decided:
     """A decision to carry out, and the callers that wait for its result."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import GreenroomError, ScheduleBusy, ScheduleNotFound
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events import schedules as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan, ScheduleState
@@ -30,53 +31,53 @@ COUNTED: Final = 1000
 # ---------------------------------------------------------------- inputs and effects
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Put:
     """Create the schedule, or change its plan."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Start no run until resumed."""
 
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resume:
     """Start runs again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trigger:
     """Start a run now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delete:
     """Delete the schedule."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """The next moment may be due."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recover:
     """The schedule was read from the journal: go on with its open runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """The start of a run is committed."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotStarted:
     """A run cannot be started."""
 
@@ -84,7 +85,7 @@ class NotStarted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """A run has ended."""
 
@@ -95,14 +96,14 @@ class Ended:
 ScheduleInput: TypeAlias = Put | Pause | Resume | Trigger | Delete | Tick | Recover | Started | NotStarted | Ended
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """Start a run by its id, or find it if it was started before."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancel:
     """Cancel a run."""
 
@@ -110,7 +111,7 @@ class Cancel:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """Check whether a run has ended."""
 

@@ -2,13 +2,13 @@
 
 import difflib
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Final
 
 from greenroom.journal.interface import Journal, RunRow
 from greenroom.messages.core.errors import ScheduleNotFound
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
 from greenroom.messages.records.records import ENDED, RunStatus
@@ -25,7 +25,7 @@ MAX_NAME: Final = 150
 """Maximum number of characters of a schedule's name; in ids of runs it is followed by a moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredSchedule:
     """A schedule as read from the journal."""
 

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from greenroom.journal.interface import EntryKind, MarkKind
 from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import LaterSeed, Resolution
 from greenroom.messages.options.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
@@ -121,7 +122,7 @@ class Child:
     """Id of the order to retry it, if it has ended and its parent goes on; an order is carried out once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReceivedMessage:
     """A message that a run has received."""
 
@@ -133,7 +134,7 @@ class ReceivedMessage:
     """When it was recorded."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SentMessage:
     """A message that a run has sent to another."""
 
@@ -146,7 +147,7 @@ class SentMessage:
     """Of the event that recorded it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """A question to a person."""
 
@@ -158,7 +159,7 @@ class Question:
     """Key of the step whose rejected result it is about; None if the program asks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The outcome of a question."""
 
@@ -167,7 +168,7 @@ class Answer:
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SampledAnswer:
     """An answer that is to be rated in the background. The event that says so holds the answer itself."""
 

@@ -2,10 +2,10 @@
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.frames.worker import FromWorker, Heartbeat, Ready, Stop, ToWorker, WorkerSpec
 from greenroom.supervision.jobs import Backend, WorkerProcess
 from greenroom.supervision.policy.liveness import Signs
@@ -25,7 +25,7 @@ State: TypeAlias = Literal["waiting", "starting", "ready", "halting", "leaving",
 was told to end for another life; was told to stop for good; is dying; has no process."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerExit:
     """Facts about the end of a life, for the decision about the next one."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.frames.worker import CANNOT_START, NOT_YET, FromWorker, WorkerSpec
 from greenroom.messages.options.policy import Limits, WorkerKind
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
@@ -42,7 +43,7 @@ def capacity_of(kind: WorkerKind, policy: Pool) -> int:
     return (policy.concurrency or 64) if kind in {"program", "llm"} and not policy.fresh else 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SharedResources:
     """The objects that a pool shares with the other pools of its tree."""
 

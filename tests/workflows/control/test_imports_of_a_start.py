@@ -26,6 +26,8 @@ ZYGOTE = (
     "import greenroom.workflows.authoring.decorators"
 )
 """What a zygote imports before it knows its app, and what every app imports."""
+KEEPER = "import greenroom.supervision.zygote.keeper"
+"""What a keeper imports, which stays in memory as long as its zygote."""
 COUNT = """
 import json, sys
 models = 0
@@ -105,9 +107,18 @@ def test_a_script_starts_its_first_keeper_before_it_imports_the_engine() -> None
     assert found.models <= 144
 
 
+def test_a_keeper_imports_neither_a_library_nor_what_brings_half_of_the_standard_one() -> None:
+    found = loaded(KEEPER)
+    assert (
+        found.below("pydantic", "typing_extensions", "asyncio", "socket", "subprocess", "pathlib", "dataclasses")
+        == set()
+    )
+    assert len(found.ours) <= 7
+
+
 def test_a_zygote_imports_nothing_of_the_orchestrator() -> None:
     found = loaded(ZYGOTE)
-    assert found.below("apsw", "loguru", "click", "rich", "httpx", "uvicorn", "fastapi", "cronsim") == set()
+    assert found.below("apsw", "loguru", "click", "rich", "httpx", "uvicorn", "fastapi", "cronsim", "psutil") == set()
     rooms = [
         "journal",
         "metrics",
@@ -119,7 +130,7 @@ def test_a_zygote_imports_nothing_of_the_orchestrator() -> None:
     ]
     rooms += ["workflows.api", "workflows.control", "workflows.runs", "supervision.pool", "supervision.tree"]
     assert found.below(*(f"greenroom.{room}" for room in rooms)) == set()
-    assert len(found.ours) <= 138
+    assert len(found.ours) <= 139
     assert found.models <= 91
 
 

@@ -9,13 +9,14 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
 from greenroom.journal.interface import Journal, RunRow
 from greenroom.messages.core.errors import CodecError, JournalError
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Message
 from greenroom.messages.frames.replay_differences import Difference
 from greenroom.messages.frames.worker import Diverge, Halt, Turn
@@ -60,7 +61,7 @@ class CheckRecord(Message):
     difference: Difference | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Workers:
     """The parts of an orchestrator that the job of a program needs."""
 

@@ -1,10 +1,11 @@
 """How apps are imported, from the orchestrator's options and the project's ``pyproject.toml``."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, get_args
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.times import seconds
 from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT, SlowImports
@@ -18,7 +19,7 @@ MODEL_VARIABLE: Final = "GREENROOM_MODEL"
 """See ``actors/models/``, which is too much to import before the first keeper starts."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Apps:
     """How apps are imported.
 

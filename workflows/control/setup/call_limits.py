@@ -1,9 +1,10 @@
 """Limits of everything that an orchestrator calls: from its options, and from the project's ``pyproject.toml``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.options.policy import Budget
 from greenroom.workflows.home.project import read_project
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:  # the first keeper starts before they are imported, and most 
     from greenroom.messages.options.call_limits import Breaker, ModelLimit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallLimits:
     """The limits.
 

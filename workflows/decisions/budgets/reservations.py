@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from greenroom.messages.advice import allow_unknown_price
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.options.policy import ModelCall, Price
 from greenroom.messages.records.attempts import Reservation
 from greenroom.workflows.decisions.budget_usage import Account, way_on
@@ -21,7 +21,7 @@ EXPECTED_OUTPUT: Final = 1000
 """Output tokens of an answer that count for the tokens per minute of a model, until it is known how many they are."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Need:
     """What one call of a model may use."""
 
@@ -48,7 +48,7 @@ class Need:
         return Reservation(tokens=self.input_tokens + output_tokens, usd=usd, max_tokens=output_tokens)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """Why a call is not made."""
 

@@ -7,9 +7,9 @@ their scores are recorded once, maybe after the run's end. They change nothing a
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from greenroom.messages.core.errors import BudgetUsedUp
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.events import events as ev
@@ -24,7 +24,7 @@ from greenroom.workflows.state.run_state import Step
 from greenroom.workflows.state.transcripts import judged_arguments, judged_result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Answer:
     """An answer that is sampled; see ``AnswerSampled``."""
 

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.former_name import present_class
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.times import LONGEST
 from greenroom.messages.options.policy import ExceptionNames, Retry, StepOptions
 
@@ -14,7 +14,7 @@ SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next crash has one possible cause."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastAttempt:
     """An attempt that has ended, as far as the policy needs it."""
 
@@ -24,7 +24,7 @@ class PastAttempt:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Again:
     """Make another attempt in ``delay`` seconds."""
 
@@ -33,7 +33,7 @@ class Again:
     """Run it alone in a fresh worker."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GiveUp:
     """Fail the step."""
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
 from greenroom.messages.options.policy import EvaluatorOptions, PanelOptions
 from greenroom.messages.records.evaluation import Evaluation
@@ -15,7 +16,7 @@ from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.transcripts import judged_arguments, judged_result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """A result that evaluators are asked about."""
 

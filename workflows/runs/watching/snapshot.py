@@ -1,13 +1,13 @@
 """A copy of what is in memory of a run. Tests compare it with the journal, and choose by it what to kill."""
 
 from copy import deepcopy
-from dataclasses import dataclass
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.state.run_state import RunState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """A run in memory, at one moment."""
 
