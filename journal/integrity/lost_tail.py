@@ -20,10 +20,10 @@ def newest(connection: Database) -> tuple[int, bytes]:
 
 
 def events_in_all(connection: Database) -> int:
-    """Return the number of events of all runs."""
-    query = "SELECT coalesce(number, rowid) FROM event_lines ORDER BY rowid DESC LIMIT 1"
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row is not None else 0
+    """Return the number of events of all runs, by the newest line; -1 if damage has made something else of it."""
+    row = connection.execute("SELECT coalesce(number, rowid) FROM event_lines ORDER BY rowid DESC LIMIT 1").fetchone()
+    number = 0 if row is None else row[0]
+    return number if isinstance(number, int) else -1
 
 
 def place_of(path: Path) -> str:

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from greenroom.journal.database import Database
 from greenroom.journal.event_lines import ANY_TYPE, bodies_in
 from greenroom.journal.integrity.figure_lines import LINES, faulty
 from greenroom.journal.integrity.hash_chain import genesis, link
-from greenroom.journal.integrity.lost_tail import newest
+from greenroom.journal.integrity.lost_tail import events_in_all, newest
 from greenroom.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
 from greenroom.journal.interface import Fault
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalCorrupt, UnknownMessage
+
+EVENTS: Final = "SELECT cast(total(last) AS INTEGER) FROM (SELECT max(seq) AS last FROM event_lines GROUP BY run_id)"
+"""The number of events of all runs, by the sequence numbers of each one's newest."""
 
 
 def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:
@@ -51,6 +54,8 @@ def _counts(connection: Database) -> Iterator[Fault]:
         yield Fault("index", f"the index has {index[0]} lines, and {index[1]} were written")
     if lines[0] != newest(connection)[0]:
         yield Fault("event", f"there are {lines[0]} lines of events, and {newest(connection)[0]} were written")
+    elif (events := connection.execute(EVENTS).get) != events_in_all(connection):
+        yield Fault("event", f"there are {events} events, and {events_in_all(connection)} by the newest line of them")
 
 
 def _chains(connection: Database) -> Iterator[Fault]:

@@ -143,7 +143,7 @@ class Reader:
         for position, (last, body, stored) in enumerate(rows):
             is_before = position == 0 and isinstance(last, int) and 0 < last <= after
             if how := _damage(seq, None if is_before else head, last, body, stored):
-                raise damaged_event(self._path, run_id, seq + 1, how)
+                raise damaged_event(self._path, run_id, last if is_before else seq + 1, how)
             seq, head = last, stored
         for line in lines if whole else ():
             last_seq, last_head = line[LAST_SEQ], line[HEAD]

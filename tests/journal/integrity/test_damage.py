@@ -109,6 +109,8 @@ def test_a_read_from_the_middle_checks_from_the_event_before_it(opened, path):
             "run other: the columns beside events 1 to 2 differ",
         ),
         ("UPDATE event_lines SET type = 'run.failed' WHERE run_id = 'r' AND seq = 4", "columns beside event 4 differ"),
+        ("UPDATE event_lines SET number = 9", "there are 8 events, and 9 by the newest line of them"),
+        ("UPDATE event_lines SET number = 'x'", "there are 8 events, and -1 by the newest line of them"),
         ("INSERT INTO blobs VALUES (x'00', 'y')", "blob 00 is not what was written"),
         (
             "INSERT INTO blobs VALUES (x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', '')",
@@ -285,7 +287,7 @@ def test_a_line_that_is_older_than_its_events_is_noticed_when_they_are_read(open
 
 
 @pytest.mark.parametrize("value", ["'text'", "7", "x'00'", "1.5"])
-@pytest.mark.parametrize("column", ["hash", "body", "type", "at", "blob"])
+@pytest.mark.parametrize("column", ["hash", "body", "type", "at", "blob", "seq"])
 def test_verify_survives_values_of_another_type(opened, path, column, value):
     edit(path, f"UPDATE event_lines SET {column} = {value} WHERE run_id = 'r' AND seq = 3")
     found = list(opened().faults())
