@@ -1,7 +1,7 @@
 """Checks of an append, for every journal: it must follow the run's newest event, and its events must be valid JSON."""
 
 from greenroom.journal.interface import Append
-from greenroom.messages.codecs.event_codec import encode_event
+from greenroom.messages.codecs.event_codec import encode_events
 from greenroom.messages.core.errors import CodecError, EventUnwritable, SequenceConflict
 
 
@@ -14,7 +14,7 @@ def conflict(append: Append, last_seq: int) -> SequenceConflict:
 
 
 def encode(append: Append) -> list[bytes]:
-    """Return the JSON of an append's events.
+    """Return the JSON of an append's events, without trailing members that have their defaults.
 
     Raises:
         EventUnwritable: An event, or a text of the index line or timers, cannot be written. Only this append must fail.
@@ -27,7 +27,7 @@ def encode(append: Append) -> list[bytes]:
             f"{timer.run_id}{timer.key}".encode()
         for key in append.timers_cleared:
             key.encode()
-        return [encode_event(event) for event in append.events]
+        return encode_events(append.events)
     except (CodecError, UnicodeEncodeError) as error:
         msg = f"events {append.expected + 1} and on of run {append.run_id} were not written: {error}"
         raise EventUnwritable(msg) from error

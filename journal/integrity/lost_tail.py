@@ -11,12 +11,19 @@ from greenroom.messages.core.errors import JournalCorrupt
 
 
 def newest(connection: Database) -> tuple[int, bytes]:
-    """Return the number of events of all runs and the hash of the newest one, in a few microseconds.
+    """Return the number of lines of events of all runs and the hash of the newest one, in a few microseconds.
 
     Events are never deleted, so SQLite numbers their rows 1, 2, 3 ... in the order in which they were written.
     """
-    row = connection.execute("SELECT rowid, hash FROM events ORDER BY rowid DESC LIMIT 1").fetchone()
+    row = connection.execute("SELECT rowid, hash FROM event_lines ORDER BY rowid DESC LIMIT 1").fetchone()
     return row if row is not None else (0, NO_HASH)
+
+
+def events_in_all(connection: Database) -> int:
+    """Return the number of events of all runs, by the newest line; -1 if damage has made something else of it."""
+    row = connection.execute("SELECT coalesce(number, rowid) FROM event_lines ORDER BY rowid DESC LIMIT 1").fetchone()
+    number = 0 if row is None else row[0]
+    return number if isinstance(number, int) else -1
 
 
 def place_of(path: Path) -> str:
@@ -63,9 +70,9 @@ def _known(connection: Database) -> dict[str, Any]:
     return dict(connection.execute(query).fetchall())
 
 
-def closing(epoch: int, events: int, head: bytes) -> str:
+def closing(epoch: int, lines: int, head: bytes) -> str:
     """Return what a journal records about its own end when it is closed properly."""
-    return f"{epoch} {events} {head.hex()}"
+    return f"{epoch} {lines} {head.hex()}"
 
 
 def closed_reach(known: Mapping[str, Any]) -> Reach | None:
@@ -75,8 +82,8 @@ def closed_reach(known: Mapping[str, Any]) -> Reach | None:
         known: Content of the table ``meta``.
     """
     try:
-        epoch, events, head = str(known.get("closed")).split(" ")
-        said = Reach(int(epoch), int(events), bytes.fromhex(head))
+        epoch, lines, head = str(known.get("closed")).split(" ")
+        said = Reach(int(epoch), int(lines), bytes.fromhex(head))
     except ValueError:
         return None
     return said if said.epoch == known.get("epoch") else None
@@ -84,16 +91,16 @@ def closed_reach(known: Mapping[str, Any]) -> Reach | None:
 
 def _missing(connection: Database, reach: Reach, known: Mapping[str, Any]) -> str:
     """Return what is missing; empty if nothing is."""
-    events = newest(connection)[0] if known else 0
+    lines = newest(connection)[0] if known else 0
     epoch = known.get("epoch", 0)
-    if events < reach.events:
-        return f"it holds {events} events, and {reach.events} had been acknowledged"
+    if lines < reach.lines:
+        return f"its events end at line {lines}, and line {reach.lines} had been acknowledged"
     if not isinstance(epoch, int) or epoch < reach.epoch:
         return f"it was opened {epoch} times by its own count, and {reach.epoch} times had been noted"
-    if reach.events:
-        found = connection.execute("SELECT hash FROM events WHERE rowid = ?", (reach.events,)).fetchone()
+    if reach.lines:
+        found = connection.execute("SELECT hash FROM event_lines WHERE rowid = ?", (reach.lines,)).fetchone()
         if found is None or found[0] != reach.head:
-            return f"its event number {reach.events} of all is not the one that had been acknowledged"
+            return f"line {reach.lines} of its events is not the one that had been acknowledged"
     return ""
 
 

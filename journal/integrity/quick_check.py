@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 
 from greenroom.journal.database import Database
 from greenroom.journal.integrity.checksums import seal_of
-from greenroom.journal.integrity.lost_tail import newest
+from greenroom.journal.integrity.lost_tail import events_in_all
 from greenroom.journal.integrity.row_sums import KEYS, MARKS, TIMERS, sums_of
 from greenroom.journal.interface import EntryKind, Fault, FaultKind, RunRow
 from greenroom.messages.advice import reindex
@@ -88,7 +88,7 @@ def _adds_up(connection: Database) -> bool:
     """Return whether the numbers of lines and of events are as recorded, and all statuses are valid."""
     words = [json.dumps(get_args(known)) for known in (RunStatus, EntryKind)]
     count, last, events, known = connection.execute(_COUNTS, words).fetchone()
-    return bool(count == last == known and events == newest(connection)[0])
+    return bool(count == last == known and events == events_in_all(connection))
 
 
 def wrong_sums(connection: Database, *, with_keys: bool = False) -> Iterator[Fault]:

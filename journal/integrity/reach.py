@@ -1,8 +1,8 @@
-"""The note of a journal's last event, kept beside the journal, which reveals a lost tail.
+"""The note of a journal's last line of events, kept beside the journal, which reveals a lost tail.
 
 SQLite takes a wrong checksum in its write-ahead log for the end of the log. A flipped bit there, or a deleted log,
 therefore makes a journal older without any error. After each commit, and before acknowledging it, the writer notes the
-number of events and the hash of the newest in the file ``NAME.reach``. A journal that holds less has lost something.
+number of lines and the hash of the newest in the file ``NAME.reach``. A journal that holds less has lost something.
 
 The note is written without a sync of its own. Killing the process loses none of it, because the kernel has it. After a
 power failure it may be older than the journal, which is no fault. It must not be newer. With durability ``"full"`` it
@@ -29,7 +29,7 @@ _SLOT_BYTES: Final = _BODY.size + _CHECK.size
 _SLOTS: Final = (0, 4096)
 """Offsets of the two slots. They are written in turn, so that a torn write leaves the other one intact."""
 NO_HASH: Final = bytes(32)
-"""Stands for the hash of the newest event if there is none."""
+"""Stands for the hash of the newest line if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,19 @@ class Reach:
     """The extent of a journal at one moment."""
 
     epoch: int
-    events: int
-    """Number of events of all runs."""
+    lines: int
+    """Number of lines of events of all runs."""
     head: bytes
     """Hash of the newest of them."""
     synced: int = 0
-    """Number of events that were certainly on the disk, whatever the durability."""
+    """Number of lines that were certainly on the disk, whatever the durability."""
     synced_head: bytes = NO_HASH
     boot: bytes = bytes(16)
     """The start of the machine during which this was written."""
 
     def after_restart(self) -> "Reach":
         """Return what must still exist after a restart of the machine: what was synced."""
-        return replace(self, events=self.synced, head=self.synced_head)
+        return replace(self, lines=self.synced, head=self.synced_head)
 
 
 def this_boot() -> bytes:
@@ -91,8 +91,8 @@ def _unpack(slot: bytes) -> tuple[int, Reach] | None:
     body, check = slot[: _BODY.size], slot[_BODY.size :]
     if len(slot) != _SLOT_BYTES or _CHECK.pack(crc32(body)) != check:
         return None
-    magic, turn, epoch, events, head, synced, synced_head, boot = _BODY.unpack(body)
-    return (turn, Reach(epoch, events, head, synced, synced_head, boot)) if magic == _MAGIC else None
+    magic, turn, epoch, lines, head, synced, synced_head, boot = _BODY.unpack(body)
+    return (turn, Reach(epoch, lines, head, synced, synced_head, boot)) if magic == _MAGIC else None
 
 
 class ReachFile:
@@ -107,10 +107,10 @@ class ReachFile:
         found = [_unpack(os.pread(self._descriptor, _SLOT_BYTES, start)) for start in _SLOTS]
         self._turn = max((slot[0] for slot in found if slot is not None), default=0)
 
-    def write(self, epoch: int, events: int, head: bytes, synced: int, synced_head: bytes) -> None:
+    def write(self, epoch: int, lines: int, head: bytes, synced: int, synced_head: bytes) -> None:
         """Write how far the journal has come over the older of the two slots; some microseconds. See ``Reach``."""
         self._turn += 1
-        body = _BODY.pack(_MAGIC, self._turn, epoch, events, head, synced, synced_head, self._boot)
+        body = _BODY.pack(_MAGIC, self._turn, epoch, lines, head, synced, synced_head, self._boot)
         os.pwrite(self._descriptor, body + _CHECK.pack(crc32(body)), _SLOTS[self._turn % 2])
 
     def close(self) -> None:

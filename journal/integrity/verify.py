@@ -3,16 +3,20 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from greenroom.journal.database import Database
+from greenroom.journal.event_lines import ANY_TYPE, bodies_in
 from greenroom.journal.integrity.figure_lines import LINES, faulty
 from greenroom.journal.integrity.hash_chain import genesis, link
-from greenroom.journal.integrity.lost_tail import newest
+from greenroom.journal.integrity.lost_tail import events_in_all, newest
 from greenroom.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
 from greenroom.journal.interface import Fault
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalCorrupt, UnknownMessage
+
+EVENTS: Final = "SELECT cast(total(last) AS INTEGER) FROM (SELECT max(seq) AS last FROM event_lines GROUP BY run_id)"
+"""The number of events of all runs, by the sequence numbers of each one's newest."""
 
 
 def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:
@@ -42,41 +46,46 @@ def _structure(connection: Database) -> Iterator[Fault]:
 
 def _counts(connection: Database) -> Iterator[Fault]:
     """Compare the counts of append-only rows with their numbers."""
-    lines, events = (
+    index, lines = (
         connection.execute(query).fetchone()
-        for query in ("SELECT count(*), coalesce(max(number), 0) FROM runs", "SELECT count(*) FROM events")
+        for query in ("SELECT count(*), coalesce(max(number), 0) FROM runs", "SELECT count(*) FROM event_lines")
     )
-    if lines[0] != lines[1]:
-        yield Fault("index", f"the index has {lines[0]} lines, and {lines[1]} were written")
-    if events[0] != newest(connection)[0]:
-        yield Fault("event", f"there are {events[0]} events, and {newest(connection)[0]} were written")
+    if index[0] != index[1]:
+        yield Fault("index", f"the index has {index[0]} lines, and {index[1]} were written")
+    if lines[0] != newest(connection)[0]:
+        yield Fault("event", f"there are {lines[0]} lines of events, and {newest(connection)[0]} were written")
+    elif (events := connection.execute(EVENTS).get) != events_in_all(connection):
+        yield Fault("event", f"there are {events} events, and {events_in_all(connection)} by the newest line of them")
 
 
 def _chains(connection: Database) -> Iterator[Fault]:
-    """Check events against each other and against their own columns."""
+    """Check lines of events against each other and against their own columns."""
     query = (
         "SELECT CAST(e.run_id AS BLOB), e.seq, e.at, CAST(e.type AS BLOB), "
         "CAST(coalesce(e.body, b.body) AS BLOB), e.hash "
-        "FROM events e LEFT JOIN blobs b ON b.hash = e.blob ORDER BY e.run_id, e.seq"
+        "FROM event_lines e LEFT JOIN blobs b ON b.hash = e.blob ORDER BY e.run_id, e.seq"
     )
     current: bytes | None = b""
     expected, head = 1, b""
-    for run, seq, at, kind, body, stored in connection.execute(query):
+    for run, last, at, kind, body, stored in connection.execute(query):
         name = _name(run)
         if run != current:
             current, expected, head = run, 1, genesis(name)
         said = ""
-        if not isinstance(seq, int) or seq != expected:
+        found = bodies_in(body or b"")
+        seq = last - len(found) + 1 if isinstance(last, int) else 0
+        which = f"event {seq}" if len(found) == 1 else f"events {seq} to {last}"
+        if not isinstance(last, int) or seq != expected:
             yield Fault("event", f"run {name}: event {expected} is missing", name, expected)
         elif body is None:
-            said = f"the body of event {seq} is missing"
-        elif not isinstance(stored, bytes) or link(head, seq, body) != stored:
-            said = f"event {seq} is not what was written"
+            said = f"the body of {which} is missing"
+        elif not isinstance(stored, bytes) or link(head, last, body) != stored:
+            said = f"{which} {'is' if len(found) == 1 else 'are'} not what was written"
         else:
-            said = _columns(seq, at, kind, body)
+            said = _columns(which, at, kind, found)
         if said:
             yield Fault("event", f"run {name}: {said}", name, seq)
-        expected = seq + 1 if isinstance(seq, int) else expected + 1
+        expected = last + 1 if isinstance(last, int) else expected + 1
         head = stored if isinstance(stored, bytes) else b""
 
 
@@ -85,22 +94,22 @@ def _name(run: bytes | None) -> str:
     return "" if run is None else run.decode(errors="backslashreplace")
 
 
-def _columns(seq: int, at: Any, kind: bytes | None, body: bytes) -> str:
+def _columns(which: str, at: Any, kind: bytes | None, bodies: list[bytes]) -> str:
     try:
-        event = decode_event(body)
+        events = [decode_event(body) for body in bodies]
     except UnknownMessage as error:
-        return f"event {seq} is of no form this version knows ({error})"
-    if (event.at, event.type.encode()) != (at, kind):
-        return f"the columns beside event {seq} differ from the event"
-    return ""
+        return f"{which}: of no form this version knows ({error})"
+    if (at, kind) == (None, ANY_TYPE.encode()) or [(at, kind)] == [(event.at, event.type.encode()) for event in events]:
+        return ""
+    return f"the columns beside {which} differ from what was written"
 
 
 def _index(connection: Database) -> Iterator[Fault]:
     yield from faulty_lines(lines_of(connection.execute(RAW_LINES)))
     query = (
         "SELECT CAST(coalesce(r.id, e.run_id) AS BLOB), r.last_seq, coalesce(e.last, 0), e.last IS NULL OR r.head IS "
-        "(SELECT hash FROM events WHERE run_id = r.id AND seq = r.last_seq) "
-        "FROM runs r FULL JOIN (SELECT run_id, max(seq) AS last FROM events GROUP BY run_id) e ON e.run_id = r.id"
+        "(SELECT hash FROM event_lines WHERE run_id = r.id AND seq = r.last_seq) "
+        "FROM runs r FULL JOIN (SELECT run_id, max(seq) AS last FROM event_lines GROUP BY run_id) e ON e.run_id = r.id"
     )
     for run, counted, last, same_head in connection.execute(query):
         name = _name(run)
@@ -117,7 +126,7 @@ def _sums(connection: Database) -> Iterator[Fault]:
 
 
 def _blobs(connection: Database) -> Iterator[Fault]:
-    query = "SELECT hash, CAST(body AS BLOB), hash IN (SELECT blob FROM events) FROM blobs"
+    query = "SELECT hash, CAST(body AS BLOB), hash IN (SELECT blob FROM event_lines) FROM blobs"
     for key, body, needed in connection.execute(query):
         name = key.hex() if isinstance(key, bytes) else str(key)
         if not isinstance(body, bytes) or sha256(body).digest() != key:

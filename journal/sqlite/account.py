@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from greenroom.journal.database import Database
+from greenroom.journal.event_lines import ANY_TYPE, bodies_in
 from greenroom.journal.integrity.figure_lines import LINES, faulty, seal
 from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.lost_tail import newest
@@ -17,27 +18,28 @@ from greenroom.messages.events.events import AnyEvent
 Join: TypeAlias = Callable[[Sequence[tuple[str, bytes]]], tuple[str, bytes]]
 _LATER: Final = (
     "SELECT e.rowid, e.run_id, e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash, "
-    "(SELECT hash FROM events p WHERE p.run_id = e.run_id AND p.seq = e.seq - 1) "
-    "FROM events e CROSS JOIN runs r ON r.id = e.run_id AND r.kind = 'run' LEFT JOIN blobs b ON b.hash = e.blob "
+    "(SELECT hash FROM event_lines p WHERE p.run_id = e.run_id AND p.seq < e.seq ORDER BY p.seq DESC LIMIT 1) "
+    "FROM event_lines e CROSS JOIN runs r ON r.id = e.run_id AND r.kind = 'run' LEFT JOIN blobs b ON b.hash = e.blob "
     "WHERE e.rowid > ? AND e.rowid <= ? AND e.type IN (SELECT value FROM json_each(?)) ORDER BY e.rowid"
 )
 _EARLIER: Final = (
-    "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB) FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
-    "WHERE e.run_id = ? AND e.seq < ? ORDER BY e.seq"
+    "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB) FROM event_lines e LEFT JOIN blobs b ON b.hash = e.blob "
+    "WHERE e.run_id = ? ORDER BY e.seq"
 )
 _STATE: Final = "SELECT state, seal, upto FROM figure_runs WHERE run_id = ? AND upto <= (SELECT max(upto) FROM figures)"
 
 
 class Counted(NamedTuple):
-    """An event that counts."""
+    """A line of events of which at least one may count."""
 
     number: int
-    """Its number among the events of all runs."""
+    """Its number among the lines of events of all runs."""
     run_id: str
     seq: int
-    event: AnyEvent
+    """Sequence number of its first event."""
+    events: Sequence[AnyEvent]
     size: int
-    """Bytes of its JSON."""
+    """Bytes of their JSON."""
 
 
 class SavedAccount:
@@ -50,7 +52,7 @@ class SavedAccount:
 
     @property
     def upto(self) -> int:
-        """Number of events that the saved sums are about."""
+        """Number of lines of events that the saved sums are about."""
         return int(self._connection.execute("SELECT coalesce(max(upto), 0) FROM figures").get)
 
     def sums(self) -> list[tuple[str, bytes]] | None:
@@ -66,21 +68,27 @@ class SavedAccount:
     def later(self, types: Sequence[str]) -> Iterator[tuple[str, int, AnyEvent]]:
         """See ``Account.later``."""
         for each in self.between(self.upto, newest(self._connection)[0], types):
-            yield each.run_id, each.seq, each.event
+            for seq, event in enumerate(each.events, each.seq):
+                yield each.run_id, seq, event
 
     def between(self, after: int, upto: int, types: Sequence[str]) -> Iterator[Counted]:
-        """Yield the events of some types whose numbers among all events are above ``after``, up to ``upto``.
+        """Yield lines of events whose numbers among all are above ``after``, up to ``upto``.
+
+        Lines of which it is known that they hold no event of some types are passed over.
 
         Raises:
-            JournalCorrupt: An event is not what was written.
+            JournalCorrupt: A line is not what was written.
         """
-        for number, run_id, seq, body, head, before in self._connection.execute(
-            _LATER, (after, upto, json.dumps(list(types)))
+        for number, run_id, last, body, head, before in self._connection.execute(
+            _LATER, (after, upto, json.dumps([*types, ANY_TYPE]))
         ):
+            found = bodies_in(body or b"")
+            seq = last - len(found) + 1
             previous = genesis(run_id) if seq == 1 else before
-            if body is None or not isinstance(previous, bytes) or link(previous, seq, body) != head:
+            if body is None or not isinstance(previous, bytes) or link(previous, last, body) != head:
                 raise damaged_event(self._path, run_id, seq, "it is not what was written")
-            yield Counted(number, run_id, seq, self._decoded(run_id, seq, body), len(body))
+            events = [self._decoded(run_id, each, event) for each, event in enumerate(found, seq)]
+            yield Counted(number, run_id, seq, events, len(body))
 
     def state(self, run_id: str) -> str | None:
         """See ``Account.state``."""
@@ -91,8 +99,12 @@ class SavedAccount:
 
     def events(self, run_id: str, before: int) -> Iterator[AnyEvent]:
         """See ``Account.events``."""
-        for seq, body in self._connection.execute(_EARLIER, (run_id, before)):
-            yield self._decoded(run_id, seq, body or b"")
+        for last, body in self._connection.execute(_EARLIER, (run_id,)):
+            found = bodies_in(body or b"")
+            for seq, each in enumerate(found, last - len(found) + 1):
+                if seq >= before:
+                    return
+                yield self._decoded(run_id, seq, each)
 
     def _decoded(self, run_id: str, seq: int, body: bytes) -> AnyEvent:
         try:
@@ -104,7 +116,7 @@ class SavedAccount:
     # ------------------------------------------------------------ writing, within a transaction
 
     def save(self, since: int, upto: int, sums: str, durations: bytes, states: Mapping[str, str | None]) -> None:
-        """Save sums over the events after ``since`` up to ``upto``."""
+        """Save sums over the lines of events after ``since`` up to ``upto``."""
         execute = self._connection.execute
         line = (upto, since, sums, durations)
         execute("INSERT INTO figures (upto, since, sums, durations, seal) VALUES (?, ?, ?, ?, ?)", (*line, seal(*line)))
@@ -116,9 +128,9 @@ class SavedAccount:
                 execute("INSERT OR REPLACE INTO figure_runs (run_id, upto, state, seal) VALUES (?, ?, ?, ?)", whole)
 
     def join(self, long: int, most: int, join: Join) -> bool:
-        """Join the newest lines to one, if ``most`` of them are about fewer than ``long`` events each.
+        """Join the newest lines to one, if ``most`` of them are about fewer than ``long`` lines of events.
 
-        A line about more events, such as those of a long run that was forked at once, stays as it is, and so do the
+        A line about more, such as those of a long run that was forked at once, stays as it is, and so do the
         lines before it.
 
         Returns:

@@ -16,15 +16,15 @@ from greenroom.journal.sqlite.account import SavedAccount
 
 NewLedger: TypeAlias = Callable[[SavedAccount], Ledger]
 
-EVERY: Final = 2_000
-"""Events after which sums are saved. A reader counts up to as many by itself, which takes some ten milliseconds."""
+EVERY: Final = 1_000
+"""Lines of events after which sums are saved. A reader counts up to as many itself, which takes some milliseconds."""
 JOINED: Final = 64
 """Lines that are joined to one, so that a reader finds few."""
 SLICE: Final = 100
-"""Most events that are read from the file between two looks for appends; while appends come, twice as many as come."""
+"""Most lines that are read from the file between two looks for appends; while appends come, twice as many as come."""
 SLICE_BYTES: Final = 1024 * 1024
 EAGER: Final = 500
-"""Events of this writer from which on it reads earlier ones even while appends come. Short-lived ones leave it."""
+"""Lines of this writer from which on it reads earlier ones even while appends come. Short-lived ones leave it."""
 
 
 class AccountKeeper:
@@ -34,12 +34,12 @@ class AccountKeeper:
         connection: The writer's connection.
         path: The journal's file.
         new_ledger: Makes the ledger that counts, when it is first needed.
-        events: Number of events that the journal holds.
+        lines: Number of lines of events that the journal holds.
         check_owner: Raises if another orchestrator has taken the journal over. Called within a transaction.
     """
 
     def __init__(
-        self, connection: Database, path: Path, new_ledger: NewLedger, events: int, check_owner: Callable[[], None]
+        self, connection: Database, path: Path, new_ledger: NewLedger, lines: int, check_owner: Callable[[], None]
     ) -> None:
         """Read nothing yet."""
         self._connection = connection
@@ -47,47 +47,47 @@ class AccountKeeper:
         self._new_ledger = new_ledger
         self._check_owner = check_owner
         self._ledger: Ledger | None = None
-        self._upto = 0  # number of events in the saved sums
-        self._position = 0  # number of events that are counted
-        self._first = self._known = self._rested = events
-        """Number of the journal's events when this began, at the last count, and at the last rest."""
+        self._upto = 0  # number of lines of events in the saved sums
+        self._position = 0  # number of lines that are counted
+        self._first = self._known = self._rested = lines
+        """Number of the journal's lines when this began, at the last count, and at the last rest."""
         self._looked = False
         self._given_up = False
 
-    def count(self, appends: Sequence[Append], events: int) -> bool:
+    def count(self, appends: Sequence[Append], lines: int) -> bool:
         """Count what was committed. Return whether ``rest`` has something to do.
 
         Args:
             appends: The newest committed appends.
-            events: Number of events that the journal holds with them.
+            lines: Number of lines of events that the journal holds with them.
         """
-        before, self._known = self._known, events
+        before, self._known = self._known, lines
         if self._given_up:
             return False
         ledger = self._ledger
         if ledger is None and not self._looked and self._is_counted_up_to(before):
             ledger = self._opened()
         if ledger is None or self._position != before:
-            return events - self._first >= EAGER
+            return lines - self._first >= EAGER
         try:
             for append in appends:
                 if append.row.kind == "run":
                     ledger.add(append.run_id, append.expected + 1, append.events)
         except Exception:  # noqa: BLE001  these events cannot be counted; a reader of figures says why
             self._given_up = True
-        self._position = events
+        self._position = lines
         return self._position - self._upto >= EVERY
 
-    def _is_counted_up_to(self, events: int) -> bool:
-        """Return whether the saved sums are about this number of events. Looks only once."""
+    def _is_counted_up_to(self, lines: int) -> bool:
+        """Return whether the saved sums are about this number of lines. Looks only once."""
         self._looked = True
-        return self._saved.upto == events
+        return self._saved.upto == lines
 
-    def rest(self, events: int) -> bool:
+    def rest(self, lines: int) -> bool:
         """Read some of the events that were not counted, and save the sums if they have grown.
 
         Args:
-            events: Number of events that the journal holds.
+            lines: Number of lines of events that the journal holds.
 
         Returns:
             Whether there are more events to read.
@@ -96,17 +96,17 @@ class AccountKeeper:
             return False
         try:
             ledger = self._ledger or self._opened()
-            if self._position < events:
-                self._catch_up(ledger, events, max(SLICE, 2 * (events - self._rested)))
+            if self._position < lines:
+                self._catch_up(ledger, lines, max(SLICE, 2 * (lines - self._rested)))
         except apsw.Error:
             raise
         except Exception:  # noqa: BLE001  as above
             self._given_up = True
             return False
-        self._rested = events
+        self._rested = lines
         if self._position - self._upto >= EVERY:
             self._save(ledger)
-        return self._position < events
+        return self._position < lines
 
     def restart(self) -> None:
         """Count all events anew, because the saved sums were deleted."""
@@ -121,16 +121,16 @@ class AccountKeeper:
         self._ledger = self._new_ledger(self._saved)
         return self._ledger
 
-    def _catch_up(self, ledger: Ledger, events: int, most: int) -> None:
+    def _catch_up(self, ledger: Ledger, lines: int, most: int) -> None:
         """Count some of the events that were committed before."""
         size = 0
-        for count, each in enumerate(self._saved.between(self._position, events, ledger.types), 1):
-            ledger.add(each.run_id, each.seq, (each.event,))
+        for count, each in enumerate(self._saved.between(self._position, lines, ledger.types), 1):
+            ledger.add(each.run_id, each.seq, each.events)
             self._position = each.number
             size += each.size
             if count >= most or size >= SLICE_BYTES:
                 return
-        self._position = events
+        self._position = lines
 
     def _save(self, ledger: Ledger) -> None:
         """Save the sums in a transaction of their own; later, if another process has locked the file."""

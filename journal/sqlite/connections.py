@@ -14,7 +14,16 @@ from greenroom.journal.integrity.lost_tail import newest, place_of, refuse_short
 from greenroom.journal.integrity.reach import NO_HASH, Reach, ReachFile, read_reach
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import make_file, refuse_network, refuse_strangers, sync_directory
-from greenroom.journal.sqlite.schema import FIGURES, Migrations, check, epoch_of, migrations, open_epoch
+from greenroom.journal.sqlite.schema import (
+    READ_AS_THEY_ARE,
+    Migrations,
+    check,
+    epoch_of,
+    migrations,
+    open_epoch,
+    show_lines,
+    show_no_sums,
+)
 from greenroom.messages.core.errors import JournalError
 
 Durability: TypeAlias = Literal["full", "process"]
@@ -42,6 +51,8 @@ def open_writer(
     reach = read_note(path) if path.exists() else None
     with _connected(path, writing=True) as connection:
         version = check(connection, path, known)  # before the first write: a file of another program stays unchanged
+        if version:
+            show_lines(connection, version)
         if not accept_loss:
             refuse_shorter(connection, path, reach, version)
         connection.pragma("journal_mode", "WAL")
@@ -102,15 +113,15 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
     reach = read_note(path)
     with _connected(path, writing=False) as connection:
         if version := check(connection, path, known):
-            steps = known or migrations()
-            if FIGURES - 1 <= version < FIGURES:
-                connection.execute(dict(steps)[FIGURES].replace("CREATE TABLE", "CREATE TEMP TABLE"))  # without sums
-            elif version < (latest := steps[-1][0]):
+            latest = (known or migrations())[-1][0]
+            if version < latest and version not in READ_AS_THEY_ARE:
                 msg = (
                     f"the journal {path} was written by an older greenroom (schema version {version}, this one's is "
                     f"{latest}): start an orchestrator there once, which brings it up to date and loses nothing"
                 )
                 raise JournalError(msg)
+            show_lines(connection, version)
+            show_no_sums(connection, version)
             refuse_shorter(connection, path, reach, version)
             return connection, epoch_of(connection)
         msg = f"the journal {path} is still empty: start an orchestrator there first"

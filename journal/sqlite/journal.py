@@ -123,7 +123,7 @@ class SqliteJournal:
     def entries(self) -> list[str]:
         """See ``Journal.entries``."""
         with self._reader.connection() as connection:
-            found = connection.execute("SELECT run_id FROM events WHERE seq = 1 ORDER BY rowid").fetchall()
+            found = connection.execute("SELECT run_id FROM event_lines GROUP BY run_id ORDER BY min(rowid)").fetchall()
         return [run_id for (run_id,) in found if isinstance(run_id, str)]
 
     def account(self) -> AbstractContextManager[Account]:

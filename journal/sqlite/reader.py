@@ -1,8 +1,9 @@
 """Reading of the SQLite journal: a few read-only connections, lent to any thread."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 import apsw
 
 from greenroom.journal.database import Database
+from greenroom.journal.event_lines import bodies_in, count_in
 from greenroom.journal.integrity.checksums import seal_of
 from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.quick_check import RAW_LINES, damaged_row, lines_of
@@ -25,10 +27,12 @@ CONNECTIONS = 4
 """Most readers at once; further ones wait. Threads of actors come and go, so none keeps a connection."""
 
 EVENTS = (
-    "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
-    "WHERE e.run_id = ? AND e.seq >= ? ORDER BY e.seq LIMIT ?"
+    "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash "
+    "FROM event_lines e LEFT JOIN blobs b ON b.hash = e.blob WHERE e.run_id = ?1 AND e.seq >= coalesce("
+    "(SELECT max(seq) FROM event_lines WHERE run_id = ?1 AND seq BETWEEN 1 AND ?2), 0) ORDER BY e.seq"
 )
-FIRST = "SELECT 1 FROM events WHERE run_id = ? LIMIT 1"
+"""The lines of events of a run from the last one on that holds no event above a number."""
+FIRST = "SELECT 1 FROM event_lines WHERE run_id = ? LIMIT 1"
 TIMER = "SELECT run_id, key, due FROM timers t"
 MARK = "SELECT run_id, kind, name, seq FROM marks"
 
@@ -37,19 +41,41 @@ LAST_SEQ, HEAD, COLUMNS = 9, 14, 12
 """Positions of these among the columns of ``LINES``, and the number of columns that belong to a ``RunRow``."""
 
 Row: TypeAlias = tuple[Any, bytes | None, bytes]
-"""Sequence number, body and hash of an event. Damage may have changed the number to anything."""
+"""Sequence number, body and hash of a line of events. Damage may have changed the number to anything."""
 
 
-def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[list[Row], bool]:
-    """Return rows up to a number of bytes, and whether that was the reason to stop. Only rows above ``after`` count."""
+def _page(found: Iterable[Row], after: int, limit: int | None, most_bytes: int | None) -> tuple[list[Row], bool]:
+    """Return rows up to a number of events or bytes above ``after``, and whether there may be more."""
     rows: list[Row] = []
-    size = 0
+    count = size = 0
     for row in found:
         rows.append(row)
-        size += len(row[1] or b"") if isinstance(row[0], int) and row[0] > after else 0
-        if most_bytes is not None and size >= most_bytes:
-            return rows, True
+        last, body, _ = row
+        if isinstance(last, int) and last > after:
+            size += len(body or b"")
+            count += min(count_in(body or b""), last - after)
+            if (limit is not None and count >= limit) or (most_bytes is not None and size >= most_bytes):
+                return rows, True
     return rows, False
+
+
+def _damage(seq: int, head: bytes | None, last: object, body: bytes | None, stored: object) -> str:
+    """Return what is wrong with a line; empty if nothing is.
+
+    Args:
+        seq: Sequence number of the line before.
+        head: Hash of the line before; None if it is unknown.
+        last: Sequence number of this line.
+        body: Body of this line.
+        stored: Hash of this line.
+    """
+    if body is None:
+        return "its body is missing"
+    if not isinstance(last, int) or (head is not None and last - count_in(body) > seq):
+        return "it is missing"
+    if not isinstance(stored, bytes) or (head is not None and link(head, last, body) != stored):
+        return "it is not what was written"
+    return ""
 
 
 class Reader:
@@ -90,35 +116,35 @@ class Reader:
 
     def events(self, run_id: str, after: int, limit: int | None, most_bytes: int | None = None) -> list[Stored]:
         """See ``Journal.events``."""
-        count = -1 if limit is None else limit + bool(after)
         with self.connection() as connection:
             connection.execute("BEGIN")  # one snapshot, in which events and index line agree
             try:
                 line = connection.execute(f"{RAW_LINES} WHERE id = ?", (run_id,)).fetchall()
-                rows, cut = _page(connection.execute(EVENTS, (run_id, after, count)), after, most_bytes)
+                rows, cut = _page(connection.execute(EVENTS, (run_id, after)), after, limit, most_bytes)
             finally:
                 connection.execute("ROLLBACK")
-        self._check(run_id, after, rows, line, whole=not cut and (limit is None or len(rows) < count))
-        found: list[Stored] = []
+        self._check(run_id, after, rows, line, whole=not cut)
+        return list(islice(self._decoded(run_id, after, rows), limit))
+
+    def _decoded(self, run_id: str, after: int, rows: list[Row]) -> Iterator[Stored]:
+        """Yield the events in checked rows with sequence numbers above ``after``. Empties the list of rows."""
         rows.reverse()
         while rows:  # decoded rows are released
-            seq, body, _ = rows.pop()
-            if seq > after:
-                found.append(Stored(seq, self._decode(run_id, seq, body or b"")))
-        return found
+            last, body, _ = rows.pop()
+            if last > after:
+                found = bodies_in(body or b"")
+                for seq, each in enumerate(found, last - len(found) + 1):
+                    if seq > after:
+                        yield Stored(seq, self._decode(run_id, seq, each))
 
     def _check(self, run_id: str, after: int, rows: list[Any], lines: list[Any], *, whole: bool) -> None:
         """Check rows, including the one before the first wanted, against the hash chain and the index line."""
-        seq, head = (0, genesis(run_id)) if after == 0 else (after, None)
-        for position, (found, body, stored) in enumerate(rows):
-            expected = position + (1 if after == 0 else after)
-            if found != expected:
-                raise damaged_event(self._path, run_id, expected, "it is missing")
-            if body is None:
-                raise damaged_event(self._path, run_id, found, "its body is missing")
-            if not isinstance(stored, bytes) or (head is not None and link(head, found, body) != stored):
-                raise damaged_event(self._path, run_id, found, "it is not what was written")
-            seq, head = found, stored
+        seq, head = 0, genesis(run_id)
+        for position, (last, body, stored) in enumerate(rows):
+            is_before = position == 0 and isinstance(last, int) and 0 < last <= after
+            if how := _damage(seq, None if is_before else head, last, body, stored):
+                raise damaged_event(self._path, run_id, last if is_before else seq + 1, how)
+            seq, head = last, stored
         for line in lines if whole else ():
             last_seq, last_head = line[LAST_SEQ], line[HEAD]
             if seq < last_seq:
@@ -131,9 +157,9 @@ class Reader:
     def chain(self, run_id: str) -> list[Stored]:
         """See ``Journal.chain``."""
         with self.connection() as connection:
-            rows = connection.execute(EVENTS, (run_id, 0, -1)).fetchall()
+            rows = connection.execute(EVENTS, (run_id, 0)).fetchall()
         self._check(run_id, 0, rows, [], whole=True)
-        return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows]
+        return list(self._decoded(run_id, 0, rows))
 
     def _decode(self, run_id: str, seq: int, body: bytes) -> Any:
         try:

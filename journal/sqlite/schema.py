@@ -15,7 +15,12 @@ APPLICATION_ID = 0x756E6473
 """Identifies a file as this package's in SQLite's header: "unds"."""
 
 FIGURES = 4
-"""The schema version that introduced saved sums. A journal of the version before is read as one without any."""
+"""The schema version that introduced saved sums."""
+LINES = 5
+"""The schema version that introduced lines of several events."""
+READ_AS_THEY_ARE = range(3, LINES)
+"""The older schema versions that can be read without being brought up to date."""
+_AS_LINES = "CREATE TEMP VIEW event_lines AS SELECT rowid AS rowid, *, NULL AS number FROM main.events"
 
 Migrations: TypeAlias = Sequence[tuple[int, str]]
 """The version that a step leads to, and its SQL, in order from 1."""
@@ -56,6 +61,18 @@ def check(connection: Database, path: Path, known: Migrations | None = None) -> 
     return version
 
 
+def show_lines(connection: Database, version: int) -> None:
+    """Show the events of an older journal as lines, to this connection only. ``open_epoch`` puts an end to that."""
+    if version < LINES:
+        connection.execute(_AS_LINES)
+
+
+def show_no_sums(connection: Database, version: int) -> None:
+    """Show a journal that is too old to have saved sums as one that has none yet, to this connection only."""
+    if version < FIGURES:
+        connection.execute(dict(migrations())[FIGURES].replace("CREATE TABLE", "CREATE TEMP TABLE"))
+
+
 def open_epoch(
     connection: Database, path: Path, known: Migrations | None = None, *, place: str = "", floor: int = 0
 ) -> int:
@@ -75,6 +92,7 @@ def open_epoch(
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = check(connection, path, steps)  # again: another process may have been faster
+        connection.execute("DROP VIEW IF EXISTS temp.event_lines")
         for number, sql in steps:
             if number > version:
                 connection.execute(sql)

@@ -36,7 +36,7 @@ TARGETS: Final = {
         "(SELECT epoch.value, data_version FROM main.meta AS epoch, pragma_data_version WHERE epoch.name = 'epoch')",
     ),
     "blob": Target(2, "INSERT INTO blobs (hash, body) VALUES {row} ON CONFLICT DO NOTHING"),
-    "event": Target(7, "INSERT INTO events (run_id, seq, at, type, body, blob, hash) VALUES {row}"),
+    "events": Target(7, "INSERT INTO event_lines (run_id, seq, type, body, blob, hash, number) VALUES {row}"),
     "no timer": Target(2, "DELETE FROM timers WHERE (run_id, key) = {row}"),
     "timer": Target(3, "INSERT INTO timers (run_id, key, due) VALUES {row}"),
     "no mark": Target(3, "DELETE FROM marks WHERE (run_id, kind, name) = {row}"),

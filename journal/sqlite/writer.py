@@ -13,9 +13,10 @@ import apsw
 
 from greenroom.journal.append_check import conflict, encode
 from greenroom.journal.database import Database
+from greenroom.journal.event_lines import ANY_TYPE, LINE_BYTES, lines_for
 from greenroom.journal.integrity.checksums import SUM, seal_of, weight_of
 from greenroom.journal.integrity.hash_chain import genesis, link
-from greenroom.journal.integrity.lost_tail import closing, newest
+from greenroom.journal.integrity.lost_tail import closing, events_in_all, newest
 from greenroom.journal.integrity.reach import ReachFile
 from greenroom.journal.integrity.row_sums import is_key
 from greenroom.journal.interface import Append, RunRow
@@ -32,8 +33,6 @@ from greenroom.messages.core.errors import EventUnwritable, JournalError
 T = TypeVar("T")
 K = TypeVar("K", bound=tuple[str, ...])
 
-BLOB_BYTES = 2 * 1024
-"""Bodies longer than this go into the blob table."""
 HEADS = 10_000
 """Most runs whose newest sequence number and hash are cached; beyond it they are dropped and looked up again."""
 MOST_LOOKED_UP = 32
@@ -94,12 +93,13 @@ class Writer:
         self._pages = 0  # pages written to the log since the last checkpoint
         self._synced = synced
         self._note = ReachFile(path)
-        self._events, self._head = newest(connection)  # number of events, and the hash of the newest
-        self._on_disk = self._events, self._head  # the same for those that are certainly on the disk
+        self._lines, self._head = newest(connection)  # number of lines of events, and the hash of the newest
+        self._on_disk = self._lines, self._head  # the same for those that are certainly on the disk
+        self._events = events_in_all(connection)
         self._given_up = False
         self._committed: Sequence[Append] = ()  # by the last commit
         self._resting = threading.Lock()  # held in quiet moments, which can come before the index is made anew
-        self._account = new_ledger and AccountKeeper(connection, path, new_ledger, self._events, self._check_owner)
+        self._account = new_ledger and AccountKeeper(connection, path, new_ledger, self._lines, self._check_owner)
 
     def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
         """Write a group in one transaction. Return None or the error for each append. Any exception is final.
@@ -137,20 +137,22 @@ class Writer:
         """
         connection = self._connection
         self._look_up({append.run_id for append in group if append.run_id not in self._heads})
-        lines = _Lines()
-        rows = lines.rows
+        changes = _Changes(self._events)
+        rows = changes.rows
         rows.add(UNCHANGED, (self._epoch, self._data_version))
-        answers = [self._add(append, lines) for append in group]
-        if lines.timers:
-            self._change(rows, "timer", OLD_TIMERS, lines.timers, all_known=all_known)
-        if lines.marks:
-            self._change(rows, "mark", OLD_MARKS, lines.marks, all_known=all_known)
-        for run_id, (row, seq, head) in lines.runs.items():
-            rows.add("run", index_line(row, seq, head, *self._sums[run_id]))
+        answers = [self._add(append, changes) for append in group]
+        for run_id, events in changes.events.items():
+            self._add_lines(run_id, events, changes)
+        if changes.timers:
+            self._change(rows, "timer", OLD_TIMERS, changes.timers, all_known=all_known)
+        if changes.marks:
+            self._change(rows, "mark", OLD_MARKS, changes.marks, all_known=all_known)
+        for run_id, row in changes.runs.items():
+            rows.add("run", index_line(row, *self._heads[run_id], *self._sums[run_id]))
         self._presence.check()
         rows.write(connection)
-        if lines.events:  # before the commit is acknowledged
-            self._reached(lines.events, lines.head)
+        if changes.lines:  # before the commit is acknowledged
+            self._reached(changes)
         self._pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
         return answers
 
@@ -184,12 +186,12 @@ class Writer:
         self._heads.clear()
         self._sums.clear()
 
-    def _reached(self, more: int, head: bytes) -> None:
-        """Note that the journal holds ``more`` events, of which the newest has this hash."""
-        self._events, self._head = self._events + more, head
+    def _reached(self, changes: "_Changes") -> None:
+        """Note that the journal holds more lines of events."""
+        self._lines, self._events, self._head = self._lines + changes.lines, changes.number, changes.head
         if self._synced:
-            self._on_disk = self._events, head
-        self._note.write(self._epoch, self._events, head, *self._on_disk)
+            self._on_disk = self._lines, self._head
+        self._note.write(self._epoch, self._lines, self._head, *self._on_disk)
 
     def _check_owner(self) -> None:
         """Detect commits of another connection. A newer epoch ends this one; others invalidate the cached heads."""
@@ -205,9 +207,10 @@ class Writer:
                 f"{self._epoch}): this one stops"
             )
             raise JournalError(msg)
-        self._events, self._head = newest(self._connection)
+        self._lines, self._head = newest(self._connection)
+        self._events = events_in_all(self._connection)
 
-    def _add(self, append: Append, lines: "_Lines") -> Answer:
+    def _add(self, append: Append, changes: "_Changes") -> Answer:
         run_id = append.run_id
         seq, head = self._heads[run_id]
         if seq != append.expected:
@@ -216,30 +219,38 @@ class Writer:
             bodies = encode(append)
         except EventUnwritable as error:
             return error
-        events: list[tuple[Any, ...]] = []
-        for event, body in zip(append.events, bodies, strict=True):
-            seq += 1
-            head = link(head, seq, body)
-            if len(body) <= BLOB_BYTES:
-                events.append((run_id, seq, event.at, event.type, body.decode(), None, head))
-            else:
-                key = sha256(body).digest()
-                lines.rows.add("blob", (key, body.decode()))
-                events.append((run_id, seq, event.at, event.type, None, key, head))
-        lines.rows.add("event", *events)
-        lines.events += len(bodies)
-        lines.head = head
-        self._heads[run_id] = seq, head
-        lines.runs[run_id] = append.row, seq, head
+        if bodies:
+            changes.events.setdefault(run_id, []).extend(bodies)
+            self._heads[run_id] = seq + len(bodies), head  # the hash follows with the line
+        changes.runs[run_id] = append.row
         for timer_key in append.timers_cleared:
-            lines.timers[run_id, timer_key] = None
+            changes.timers[run_id, timer_key] = None
         for timer in append.timers_set:
-            lines.timers[timer.run_id, timer.key] = float(timer.due)
+            changes.timers[timer.run_id, timer.key] = float(timer.due)
         for kind, name in append.marks_cleared:
-            lines.marks[run_id, kind, name] = None
+            changes.marks[run_id, kind, name] = None
         for mark in append.marks_set:
-            lines.marks[mark.run_id, mark.kind, mark.name] = mark.seq
+            changes.marks[mark.run_id, mark.kind, mark.name] = mark.seq
         return None
+
+    def _add_lines(self, run_id: str, events: Sequence[bytes], changes: "_Changes") -> None:
+        """Add the lines for all events of a run that are committed together, and extend its hash chain."""
+        last, head = self._heads[run_id]
+        before = last - len(events)
+        for seq, body in lines_for(before, events):
+            head = link(head, seq, body)
+            changes.number += seq - before
+            before = seq
+            text: str | None = body.decode()
+            key = None
+            if len(body) > LINE_BYTES:
+                key = sha256(body).digest()
+                changes.rows.add("blob", (key, text))
+                text = None
+            changes.rows.add("events", (run_id, seq, ANY_TYPE, text, key, head, changes.number))
+            changes.lines += 1
+        self._heads[run_id] = last, head
+        changes.head = head
 
     def _look_up(self, run_ids: Iterable[str]) -> None:
         """Look up the newest sequence numbers and hashes of some runs."""
@@ -262,7 +273,7 @@ class Writer:
         self._check_owner()
         connection.execute("DELETE FROM timers; DELETE FROM marks; DELETE FROM runs")
         SavedAccount(connection, self._path).drop()
-        newest_of = "SELECT seq, hash FROM events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
+        newest_of = "SELECT seq, hash FROM event_lines WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
         for append in lines:
             run_id = append.run_id
             self._sums[run_id] = [0, 0]
@@ -294,14 +305,14 @@ class Writer:
                 return self._finally(self._rest_quietly)
         committed, self._committed = self._committed, ()
         account = self._account
-        if account is not None and account.count(committed, self._events):
-            self._finally(lambda: account.rest(self._events))
+        if account is not None and account.count(committed, self._lines):
+            self._finally(lambda: account.rest(self._lines))
         if self._pages >= (CHECKPOINT_PAGES if load == "idle" else CHECKPOINT_PAGES_BUSY):
             self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE))
         return False
 
     def _rest_quietly(self) -> bool:
-        if self._account is not None and self._account.rest(self._events):
+        if self._account is not None and self._account.rest(self._lines):
             return True
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return False
@@ -315,8 +326,8 @@ class Writer:
                 in_log, copied = self._connection.wal_checkpoint(mode=mode)
                 whole = in_log == copied
                 if whole and not self._synced:  # a checkpoint syncs what it copies
-                    self._on_disk = self._events, self._head
-                    self._note.write(self._epoch, self._events, self._head, *self._on_disk)
+                    self._on_disk = self._lines, self._head
+                    self._note.write(self._epoch, self._lines, self._head, *self._on_disk)
         finally:
             self._connection.set_busy_timeout(BUSY_MS)
         self._pages = 0
@@ -340,7 +351,7 @@ class Writer:
         if not self._given_up:
             with suppress(apsw.Error):  # what was acknowledged is safe without it
                 self._check_owner()
-                self._connection.execute(CLOSED, (closing(self._epoch, self._events, self._head), self._epoch))
+                self._connection.execute(CLOSED, (closing(self._epoch, self._lines, self._head), self._epoch))
                 whole = self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
         self._note.close()
@@ -348,15 +359,20 @@ class Writer:
             self._note.remove()
 
 
-class _Lines:
+class _Changes:
     """What one transaction writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        """Number of events of all runs, with those that were added here."""
         self.rows = TransactionRows()
-        self.events = 0
+        self.events: dict[str, list[bytes]] = {}
+        """Their JSON, by run."""
+        self.lines = 0
+        """Number of lines for these events."""
         self.head = b""
-        """Hash of the newest event."""
-        self.runs: dict[str, tuple[RunRow, int, bytes]] = {}
+        """Hash of the newest of them."""
+        self.runs: dict[str, RunRow] = {}
         """Only the last index line of a run counts."""
         self.timers: dict[tuple[str, str], float | None] = {}
         """None clears."""

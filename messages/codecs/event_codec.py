@@ -4,6 +4,7 @@ As in frames (see ``greenroom.messages.codecs.codec``), types come from a closed
 ``CodecError`` before any of them is used. Apart from frames, since workers know no events and do not import them.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final, get_args
 
@@ -62,6 +63,37 @@ def spliced(message: BaseModel) -> bytes:
             check_value(value)
         parts += (value.text, part)
     return b"".join(parts)
+
+
+def encode_events(events: Iterable[Message]) -> list[bytes]:
+    """Return the JSON of events without the last members that have their defaults. It is read as the same events.
+
+    Raises:
+        CodecError: A value cannot be written as JSON.
+    """
+    found: list[bytes] = []
+    for event in events:
+        body = encode_event(event)
+        for end in _usual_ends(type(event)):
+            if body.endswith(end):
+                body = body[: -len(end)] + b"}"
+                break
+        found.append(body)
+    return found
+
+
+@cache
+def _usual_ends(model: type[Message]) -> tuple[bytes, ...]:
+    """Return how JSON of a model ends if the last members have their defaults, from the most of them to only one."""
+    usual = model.model_construct()
+    names: list[str] = []
+    ends: list[bytes] = []
+    for name, field in reversed(model.model_fields.items()):
+        if field.is_required() or name == "type":
+            break
+        names.append(name)
+        ends.append(b"," + usual.__pydantic_serializer__.to_json(usual, include=set(names))[1:])
+    return tuple(reversed(ends))
 
 
 def decode_event(body: bytes) -> AnyEvent:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from greenroom.messages.codecs.event_codec import decode_event
 from tests.support import eventually
 
 MARK = "ACCEPTANCE_MARK"
@@ -85,8 +86,7 @@ class RunLog:
 
     row: dict[str, Any]
     events: list[dict[str, Any]] = field(default_factory=list)
-    hashes: list[bytes] = field(default_factory=list)
-    bodies: list[str] = field(default_factory=list)
+    lines: list[tuple[int, str, bytes]] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
 
     def of(self, *types: str) -> list[dict[str, Any]]:
@@ -110,16 +110,15 @@ def read_journal(path: Path) -> dict[str, RunLog]:
         try:
             assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
             runs = {row["id"]: RunLog(dict(row)) for row in database.execute("SELECT * FROM runs ORDER BY number")}
-            lines = database.execute(
-                "SELECT run_id, seq, events.type, coalesce(events.body, blobs.body) AS body, events.hash FROM events "
-                "LEFT JOIN blobs ON blobs.hash = events.blob ORDER BY run_id, seq"
-            )
-            for line in lines:
-                log = runs[line["run_id"]]
-                log.seqs.append(line["seq"])
-                log.bodies.append(line["body"])
-                log.events.append(json.loads(line["body"]))
-                log.hashes.append(line["hash"])
+            for row in database.execute("SELECT run_id, seq, body FROM events ORDER BY run_id, seq"):
+                log = runs[row["run_id"]]
+                log.seqs.append(row["seq"])
+                log.events.append(json.loads(decode_event(row["body"].encode()).model_dump_json()))
+            for run_id, *line in database.execute(
+                "SELECT run_id, seq, coalesce(lines.body, blobs.body), lines.hash FROM event_lines AS lines "
+                "LEFT JOIN blobs ON blobs.hash = lines.blob ORDER BY run_id, seq"
+            ):
+                runs[run_id].lines.append(tuple(line))
         finally:
             database.close()
     return runs
@@ -152,9 +151,9 @@ def broken_invariants(runs: dict[str, RunLog], effects: list[dict[str, Any]]) ->
 
 
 def _broken_chain(run_id: str, log: RunLog) -> list[str]:
-    """Hash every event anew: SHA-256 over the hash before, the sequence number, a colon and the body."""
+    """Hash every line of events anew: SHA-256 over the hash before, the sequence number, a colon and the body."""
     last = hashlib.sha256(run_id.encode()).digest()
-    for seq, body, stored in zip(log.seqs, log.bodies, log.hashes, strict=True):
+    for seq, body, stored in log.lines:
         last = hashlib.sha256(last + f"{seq}:{body}".encode()).digest()
         if last != stored:
             return [f"the hash chain breaks at event {seq}"]

@@ -34,17 +34,19 @@ def sound(tmp_path: Path, home: Path, mark: str) -> tuple[Logs, Effects]:
 
 def lose_an_event(logs: Logs, _effects: Effects) -> None:
     log = logs["run-0"]
-    for part in (log.seqs, log.bodies, log.events, log.hashes):
+    for part in (log.seqs, log.events):
         del part[4]
+    del log.lines[1]
 
 
 def change_an_event(logs: Logs, _effects: Effects) -> None:
-    logs["run-0"].bodies[4] += " "
+    seq, body, head = logs["run-0"].lines[1]
+    logs["run-0"].lines[1] = (seq, body + " ", head)
 
 
 def lose_the_last_event(logs: Logs, _effects: Effects) -> None:
     log = logs["run-0"]
-    for part in (log.seqs, log.bodies, log.events, log.hashes):
+    for part in (log.seqs, log.events, log.lines):
         part.pop()
     log.row["last_seq"] -= 1
 

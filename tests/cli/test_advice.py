@@ -499,7 +499,7 @@ def damage(reader: Reader, sql: str) -> Path:
 
 @situation
 def verify(reader: Reader) -> None:
-    path = damage(reader, "UPDATE events SET hash = x'00' WHERE seq = 2")
+    path = damage(reader, "UPDATE event_lines SET hash = x'00' WHERE seq = 2")
     told = reader.type("greenroom runs events x", code=1)
     command = advised(told, "greenroom db verify")
     assert str(path) in shlex.split(command)
@@ -518,7 +518,7 @@ def reindex(reader: Reader) -> None:
 
 @situation
 def accept_loss(reader: Reader) -> None:
-    damage(reader, "DELETE FROM events WHERE run_id = 'x'; DELETE FROM runs WHERE id = 'x'")
+    damage(reader, "DELETE FROM event_lines WHERE run_id = 'x'; DELETE FROM runs WHERE id = 'x'")
     told = reader.type("greenroom run app.py:one --id z", code=1)
     said = reader.type(advised(told, "greenroom db accept-loss"))
     reader.type("greenroom db reindex")

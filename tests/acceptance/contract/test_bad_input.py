@@ -175,8 +175,9 @@ def test_a_changed_event_is_found_where_it_is_read_and_does_not_stop_other_runs(
         first.start(running.halving, 8, id="sound").result(30)
     database = sqlite3.connect(tmp_path / "runs.db")
     (body,) = database.execute("SELECT body FROM events WHERE run_id='altered' AND type=?", (which,)).fetchone()
-    changed = json.dumps({**json.loads(body), "result": 1000.0})
-    database.execute("UPDATE events SET body = ? WHERE run_id='altered' AND type=?", (changed, which))
+    changed = json.dumps({**json.loads(body), "result": 1000.0}, separators=(",", ":"))
+    alter = "UPDATE event_lines SET body = replace(body, ?1, ?2) WHERE run_id='altered' AND instr(body, ?1)"
+    assert database.execute(alter, (body, changed)).rowcount == 1
     database.commit()
     database.close()
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as second:

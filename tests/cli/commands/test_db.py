@@ -20,7 +20,8 @@ def path(tmp_path) -> Path:
     client = Client(journal)
     for run_id in ("r", "s"):
         line = row(run_id, status="pending")
-        assert client.append(run_id, 0, started(run_id), changed("second"), row=line) is None
+        assert client.append(run_id, 0, started(run_id), row=line) is None
+        assert client.append(run_id, 1, changed("second"), row=line) is None
     journal.close()
     return journal.path
 
@@ -52,7 +53,7 @@ def test_a_live_journal_can_be_verified_and_not_reindexed(path, tmp_path, capfd)
 
 
 def test_damage_is_named_with_its_kind_run_and_event(path, capfd):
-    edit(path, "UPDATE events SET body = replace(body, 'second', 'secone') WHERE run_id = 's'")
+    edit(path, "UPDATE event_lines SET body = replace(body, 'second', 'secone') WHERE run_id = 's'")
     code, found = verify(path, capfd)
     assert code == 1
     (fault,) = [each for each in found["faults"] if each["kind"] == "event"]
@@ -81,7 +82,7 @@ def test_a_whole_index_that_differs_from_the_fold_is_found(path, capfd):
 
 
 def test_a_run_whose_events_are_damaged_is_set_aside_when_the_index_is_made_anew(path, capfd):
-    edit(path, "UPDATE events SET body = replace(body, 'second', 'secone') WHERE run_id = 's'; DELETE FROM runs")
+    edit(path, "UPDATE event_lines SET body = replace(body, 'second', 'secone') WHERE run_id = 's'; DELETE FROM runs")
     assert main(["db", "reindex", str(path)]) == 0
     journal = SqliteJournal(path, read_only=True)
     found = {each.id: each for each in journal.runs()}
@@ -92,11 +93,11 @@ def test_a_run_whose_events_are_damaged_is_set_aside_when_the_index_is_made_anew
 
 
 def test_a_loss_is_named_and_can_be_accepted(path, capfd):
-    edit(path, "DELETE FROM events WHERE run_id = 's'; DELETE FROM runs WHERE id = 's'")
+    edit(path, "DELETE FROM event_lines WHERE run_id = 's'; DELETE FROM runs WHERE id = 's'")
     code, found = verify(path, capfd)
     assert code == 1
     assert found["faults"][0]["kind"] == "end"
-    assert "it holds 2 events, and 4 had been acknowledged" in found["faults"][0]["sentence"]
+    assert "its events end at line 2, and line 4 had been acknowledged" in found["faults"][0]["sentence"]
     assert main(["db", "accept-loss", str(path)]) == 0
     assert main(["db", "reindex", str(path)]) == 0
     assert verify(path, capfd)[0] == 0

@@ -13,6 +13,7 @@ from greenroom.journal.sqlite.reader import FIRST
 from greenroom.messages.codecs.event_codec import encode_event
 from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
 from tests.journal.appends import Client, changed, started
+from tests.journal.older import make_older
 
 
 @pytest.fixture
@@ -35,24 +36,26 @@ def edit(path: Path, sql: str) -> None:
 
 
 SWAP = """
-    UPDATE events SET run_id = 'x' WHERE run_id = 'r' AND seq < 3;
-    UPDATE events SET run_id = 'r' WHERE run_id = 'other';
+    UPDATE event_lines SET run_id = 'x' WHERE run_id = 'r' AND seq < 3;
+    UPDATE event_lines SET run_id = 'r' WHERE run_id = 'other';
 """
 
 
 @pytest.mark.parametrize(
     ("sql", "seq"),
     [
-        ("UPDATE events SET body = replace(body, 'fourth', 'forged') WHERE run_id = 'r'", 4),
-        ("UPDATE events SET body = CAST(x'ff' AS TEXT) WHERE run_id = 'r' AND seq = 4", 4),
-        ("UPDATE events SET body = NULL WHERE run_id = 'r' AND seq = 4", 4),
-        ("UPDATE events SET hash = zeroblob(32) WHERE run_id = 'r' AND seq = 5", 5),
-        ("UPDATE events SET hash = zeroblob(32) WHERE run_id = 'r' AND seq = 6", 6),
-        ("DELETE FROM events WHERE run_id = 'r' AND seq = 1", 1),
-        ("DELETE FROM events WHERE run_id = 'r' AND seq = 4", 4),
-        ("DELETE FROM events WHERE run_id = 'r' AND seq > 4", 5),
-        ("DELETE FROM events WHERE run_id = 'r'", 1),
-        ("UPDATE events SET seq = seq + 10 WHERE run_id = 'r' AND seq > 3", 4),
+        ("UPDATE event_lines SET body = replace(body, 'fourth', 'forged') WHERE run_id = 'r'", 4),
+        ("UPDATE event_lines SET body = CAST(x'ff' AS TEXT) WHERE run_id = 'r' AND seq = 4", 4),
+        ("UPDATE event_lines SET body = NULL WHERE run_id = 'r' AND seq = 4", 4),
+        ("UPDATE event_lines SET body = replace(body, 'sixth', 'forge') WHERE run_id = 'r'", 5),
+        ("UPDATE event_lines SET body = replace(body, x'2c0a', ' ') WHERE run_id = 'r'", 1),
+        ("UPDATE event_lines SET hash = zeroblob(32) WHERE run_id = 'r' AND seq = 4", 4),
+        ("UPDATE event_lines SET hash = zeroblob(32) WHERE run_id = 'r' AND seq = 6", 5),
+        ("DELETE FROM event_lines WHERE run_id = 'r' AND seq = 2", 1),
+        ("DELETE FROM event_lines WHERE run_id = 'r' AND seq = 4", 4),
+        ("DELETE FROM event_lines WHERE run_id = 'r' AND seq > 4", 5),
+        ("DELETE FROM event_lines WHERE run_id = 'r'", 1),
+        ("UPDATE event_lines SET seq = seq + 10 WHERE run_id = 'r' AND seq > 3", 4),
         ("UPDATE blobs SET body = replace(body, 'xxx', 'xxy')", 3),
         ("DELETE FROM blobs", 3),
         ("UPDATE runs SET head = zeroblob(32) WHERE id = 'r'", 6),
@@ -69,7 +72,7 @@ def test_a_read_names_the_damaged_event_and_the_remedy_and_verify_finds_it_too(o
 
 
 def test_the_other_runs_of_a_damaged_journal_are_read_as_before(opened, path):
-    edit(path, "UPDATE events SET body = replace(body, 'fourth', 'forged') WHERE run_id = 'r'")
+    edit(path, "UPDATE event_lines SET body = replace(body, 'fourth', 'forged') WHERE run_id = 'r'")
     journal = opened()
     assert len(journal.events("other")) == 2
     assert journal.run("r") is not None
@@ -78,22 +81,36 @@ def test_the_other_runs_of_a_damaged_journal_are_read_as_before(opened, path):
 
 
 def test_a_read_from_the_middle_checks_from_the_event_before_it(opened, path):
-    edit(path, "UPDATE events SET body = replace(body, 'fourth', 'forged') WHERE run_id = 'r'")
+    edit(path, "UPDATE event_lines SET body = replace(body, 'fourth', 'forged') WHERE run_id = 'r'")
     journal = opened()
     with pytest.raises(JournalCorrupt, match="event 4"):
         journal.events("r", after=3)
     assert len(journal.events("r", limit=3)) == 3
-    edit(path, "DELETE FROM events WHERE run_id = 'r' AND seq = 5")
-    with pytest.raises(JournalCorrupt, match="event 5"):
-        journal.events("r", after=5)
+    edit(path, "UPDATE event_lines SET body = replace(body, 'fifth', 'forge') WHERE run_id = 'r'")
+    for after in (4, 5):
+        with pytest.raises(JournalCorrupt, match="event 5"):
+            journal.events("r", after=after)
+    edit(path, "DELETE FROM event_lines WHERE run_id = 'r' AND seq = 6")
+    for after in (4, 5, 6):
+        with pytest.raises(JournalCorrupt, match="event 5"):
+            journal.events("r", after=after)
 
 
 @pytest.mark.parametrize(
     ("sql", "sentence"),
     [
         ("DELETE FROM runs WHERE id = 'other'", "run other has 2 events and no line in the index"),
-        ("UPDATE events SET type = 'run.failed' WHERE run_id = 'other' AND seq = 2", "columns beside event 2 differ"),
-        ("UPDATE events SET at = 9 WHERE run_id = 'other' AND seq = 2", "run other: the columns beside event 2 differ"),
+        (
+            "UPDATE event_lines SET type = 'run.failed' WHERE run_id = 'other' AND seq = 2",
+            "columns beside events 1 to 2 differ",
+        ),
+        (
+            "UPDATE event_lines SET at = 9 WHERE run_id = 'other' AND seq = 2",
+            "run other: the columns beside events 1 to 2 differ",
+        ),
+        ("UPDATE event_lines SET type = 'run.failed' WHERE run_id = 'r' AND seq = 4", "columns beside event 4 differ"),
+        ("UPDATE event_lines SET number = 9", "there are 8 events, and 9 by the newest line of them"),
+        ("UPDATE event_lines SET number = 'x'", "there are 8 events, and -1 by the newest line of them"),
         ("INSERT INTO blobs VALUES (x'00', 'y')", "blob 00 is not what was written"),
         (
             "INSERT INTO blobs VALUES (x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', '')",
@@ -152,7 +169,8 @@ def test_flipped_bits_anywhere_never_change_what_is_read(opened, path):
 
 
 def test_a_whole_event_of_an_unknown_form_asks_for_an_upgrade(opened, monkeypatch):
-    monkeypatch.setattr("greenroom.journal.append_check.encode_event", lambda _event: b'{"type":"moon.rose","at":1.0}')
+    unknown = b'{"type":"moon.rose","at":1.0}'
+    monkeypatch.setattr("greenroom.journal.append_check.encode_events", lambda _events: [unknown])
     journal = opened()
     assert Client(journal).append("r", 0, changed(1)) is None
     with pytest.raises(JournalTooNew, match=r"event 1 of run r .*whole but of no form.*upgrade greenroom"):
@@ -174,7 +192,7 @@ def test_the_same_large_content_is_stored_once(opened):
     assert plain.execute("SELECT count(*), max(length(body)) FROM blobs").fetchall() == [
         (1, len(encode_event(changed("x" * 100_000))))
     ]
-    assert plain.execute("SELECT count(*), count(body) FROM events").fetchall() == [(4, 0)]
+    assert plain.execute("SELECT count(*), count(body) FROM event_lines").fetchall() == [(4, 0)]
     plain.close()
     assert journal.events("b")[1].event == changed("x" * 100_000)
 
@@ -269,9 +287,9 @@ def test_a_line_that_is_older_than_its_events_is_noticed_when_they_are_read(open
 
 
 @pytest.mark.parametrize("value", ["'text'", "7", "x'00'", "1.5"])
-@pytest.mark.parametrize("column", ["hash", "body", "type", "at", "blob"])
+@pytest.mark.parametrize("column", ["hash", "body", "type", "at", "blob", "seq"])
 def test_verify_survives_values_of_another_type(opened, path, column, value):
-    edit(path, f"UPDATE events SET {column} = {value} WHERE run_id = 'r' AND seq = 3")
+    edit(path, f"UPDATE event_lines SET {column} = {value} WHERE run_id = 'r' AND seq = 3")
     found = list(opened().faults())
     assert found
     assert {each.run_id for each in found if each.event == 3} == {"r"}
@@ -294,11 +312,10 @@ def test_verify_survives_a_line_without_an_id(opened, path):
 
 
 def test_an_older_journal_is_sealed_when_it_is_opened(opened, path):
+    make_older(path, 3)
     edit(
         path,
         "ALTER TABLE runs DROP COLUMN seal; ALTER TABLE runs DROP COLUMN aside; ALTER TABLE runs DROP COLUMN keys;"
-        "DROP TABLE figures; DROP TABLE figure_runs;"
-        "DELETE FROM meta WHERE name NOT IN ('format', 'epoch');"
         "INSERT INTO timers VALUES ('r', 'k', 50.0); PRAGMA user_version = 2",
     )
     journal = opened()

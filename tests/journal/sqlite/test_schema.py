@@ -32,7 +32,7 @@ def test_a_new_file_gets_every_step(tmp_path):
     assert epoch == 1
     found, tables = version(path)
     assert found == LATEST + 1
-    assert {"events", "runs", "moods"} <= tables
+    assert {"event_lines", "runs", "moods"} <= tables
 
 
 def test_an_older_file_gets_the_steps_it_lacks_and_keeps_its_events(opened):
@@ -60,7 +60,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(opened):
     before = journal.path.read_bytes()
     with pytest.raises(JournalError, match="table moods already exists"):
         open_writer(journal.path, "full", (*migrations(), NEXT, BROKEN))
-    tables = {"events", "blobs", "runs", "timers", "marks", "meta", "figures", "figure_runs"}
+    tables = {"event_lines", "blobs", "runs", "timers", "marks", "meta", "figures", "figure_runs"}
     assert version(journal.path) == (LATEST, tables)
     assert journal.path.read_bytes() == before
     again = opened()
@@ -81,5 +81,5 @@ def test_a_reader_cannot_write(opened):
     connection, epoch = open_reader(journal.path)
     assert epoch == 1
     with pytest.raises(apsw.ReadOnlyError):
-        connection.execute("DELETE FROM events")
+        connection.execute("DELETE FROM event_lines")
     connection.close()
