@@ -6,7 +6,6 @@ It does not manage jobs. Its ``Router``, the dispatcher, settles the jobs of a d
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from greenroom.messages.core.failures import Exit
