@@ -28,7 +28,7 @@ LEFT_OUT = {
     "run.cancelled": '"reason":null',
     "run.completed": '"result":null',
     "run.failed": '"step":null,"calls":[]',
-    "run.forked": '"given":false,"result":null,"seed":""',
+    "run.forked": '"given":false,"result":null,"seed":"","copied":false',
     "run.parked": '"difference":null,"pool":""',
     "run.paused": '"reason":null,"quota":false',
     "run.resumed": '"budget":null',
