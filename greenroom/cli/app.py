@@ -4,9 +4,12 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -47,6 +50,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed[:] = [settings := Settings()]
     former_name.report = _note
     atexit.register(gc.freeze)  # the collections at the end of an interpreter would take a tenth of a second
+    told_to_end: list[int] = []
+    before = _hear_termination(told_to_end)
+    try:
+        code = _run(arguments, settings)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+    if told_to_end:
+        from greenroom.cli.exit_codes import INTERRUPTED, TERMINATED
+
+        return TERMINATED if code == INTERRUPTED else code
+    return code
+
+
+def _hear_termination(told: list[int]) -> Any:
+    """Have SIGTERM end every command as Ctrl+C does, so that nothing is cut off and a sentence says how to go on.
+
+    A second one ends the process at once.
+
+    Args:
+        told: Takes the signal when it comes.
+
+    Returns:
+        What was done on SIGTERM before; None if that stays, because signals are handled elsewhere.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        told.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return None
+    return signal.signal(signal.SIGTERM, end)
+
+
+def _run(arguments: Sequence[str] | None, settings: Settings) -> int:
+    """Run a command, and return its exit code whatever happens."""
     try:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()

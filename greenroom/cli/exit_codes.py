@@ -13,6 +13,7 @@ WAITING: Final = 6
 """The run waits for a person."""
 TIMEOUT: Final = 124
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 EXITS: Final[dict[type[BaseException], int]] = {
     errors.RunFailed: RUN_FAILED,

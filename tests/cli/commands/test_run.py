@@ -110,12 +110,13 @@ def test_an_id_with_other_inputs_is_a_conflict(greenroom: CommandLine) -> None:
     assert "one" in greenroom("run", "app.py:total", "-i", "a=2", "--id", "one", code=2).err
 
 
-def test_an_interrupted_run_goes_on_where_it_stood(greenroom: CommandLine, gate: Gate) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_goes_on_where_it_stood(greenroom: CommandLine, gate: Gate, number: int, code: int) -> None:
     process = greenroom.start("run", *gate.inputs, "--id", "one")
     gate.reached()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "go on with: `greenroom run --id one`" in err
     assert "Traceback" not in err
     assert json.loads(greenroom("runs", "show", "one", "-o", "json").out)["status"] != "cancelled"
@@ -219,7 +220,7 @@ def test_a_run_is_forked_and_compared_with_its_fork_from_another_terminal(greenr
     gate.open()
     assert greenroom.result_of("runs", "result", "one", "--timeout", "30") == "through"
     found = greenroom.result_of("runs", "diff", "one", "two", "-o", "json")
-    assert found == {"same": False, "what": "result", "key": "wait_for#1", "a": True, "b": False}
+    assert found == {"same": False, "what": "result", "key": "wait_for#1", "kind": "step", "a": True, "b": False}
     assert "step wait_for#1 has another result" in greenroom("runs", "diff", "one", "two").out
     assert greenroom("runs", "diff", "one", "one").out == "one and one do not differ\n"
     assert "there is no run" in greenroom("runs", "diff", "one", "three", code=3).err

@@ -121,15 +121,16 @@ def test_a_run_is_attached_to_whatever_its_state(
     assert gate.lines() == ["before", "after"]
 
 
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_follower_that_is_interrupted_leaves_the_run_going_and_says_how_to_come_back(
-    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]", number: int, exit_code: int
 ) -> None:
     second = gated(gate, "second")
     follower = greenroom.start("run", *second.inputs, "--id", "second")
     second.reached()
-    follower.send_signal(signal.SIGINT)
+    follower.send_signal(number)
     code, out, err = ended(follower)
-    assert (code, out) == (130, "")
+    assert (code, out) == (exit_code, "")
     assert f"run second goes on in the orchestrator with pid {leader.pid}" in err
     (command,) = re.findall(r"come back to it with `greenroom ([^`]+)`", err)
     second.open()
