@@ -14,10 +14,15 @@ from greenroom.messages.commands import (
     CancelRun,
     Command,
     DecideApproval,
+    KillWorker,
+    ListWorkers,
     PauseRun,
     Refused,
     Reply,
+    RestartWorker,
     ResumeRun,
+    ShowApp,
+    ShowTree,
     SignalRun,
 )
 from greenroom.messages.core.errors import CodecError, OrchestratorUnreachable
@@ -149,14 +154,17 @@ def _nobody(home: Home, command: Command) -> str:
     """Return the message that no orchestrator runs, with the command that starts one."""
     own = home.journal.parent == home.path
     where = f"the home {home.path}" if own else f"the journal {home.journal}"
+    run_id = ""
+    way = f"start one that lasts with {serve()}"
     match command:
         case CancelRun(run_id=run_id) | PauseRun(run_id=run_id) | ResumeRun(run_id=run_id) | SignalRun(run_id=run_id):
             pass
         case DecideApproval(approval=approval):
             run_id = split_approval_id(approval)[0]
+        case KillWorker() | RestartWorker() | ListWorkers() | ShowTree() | ShowApp():
+            way = f"start one with {start_a_run()} or {serve()}"
         case _:
-            run_id = ""
-    way = f"start one with {start_a_run()} or {serve()}"
+            pass
     if run_id and "/" not in run_id:  # and so no session's
         way = f"while {go_on(run_id)} has this run go on, there is one"
     return home.placed(f"no orchestrator is running on {where}; {way}")
