@@ -27,9 +27,10 @@ def lines_for(seq: int, events: Sequence[bytes]) -> list[Line]:
     """Return the lines for the JSON of events that follow the event with sequence number ``seq``."""
     if len(events) == 1:
         return [Line(seq + 1, events[0])]
-    together = b"[%b]" % _BETWEEN.join(events)
-    if len(together) <= LINE_BYTES and together.count(_BETWEEN) == len(events) - 1:
-        return [Line(seq + len(events), together)]
+    if sum(map(len, events)) + len(_BETWEEN) * len(events) <= LINE_BYTES:
+        together = b"[%b]" % _BETWEEN.join(events)
+        if together.count(_BETWEEN) == len(events) - 1:
+            return [Line(seq + len(events), together)]
     return list(_divided(seq, events))
 
 

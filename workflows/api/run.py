@@ -3,6 +3,8 @@
 from typing import Any
 
 from greenroom.actors.context import program
+from greenroom.actors.failures.tracebacks import outside
+from greenroom.messages.core.errors import GreenroomError
 from greenroom.workflows.authoring.workflow import Workflow, check_workflow
 
 
@@ -39,4 +41,8 @@ def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     arguments = workflow.bind(*args, **kwargs)
     with Orchestrator() as orchestrator:
         # `start` would take `id` for its own, and `result` would warn in its own words.
-        return orchestrator._start_bound(workflow, arguments, run_id)._result()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        started = orchestrator._start_bound(workflow, arguments, run_id)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        try:
+            return started._result()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        except GreenroomError as error:
+            raise outside(error)  # noqa: B904  the same error

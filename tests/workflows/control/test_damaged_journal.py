@@ -143,7 +143,7 @@ def test_damaged_tables_are_made_anew_and_every_run_is_taken_up(crashed, tmp_pat
 
 def test_one_bad_run_is_set_aside_while_the_rest_recovers(crashed, tmp_path):
     path = crashed.restore()
-    edit(path, "UPDATE events SET body = replace(body, 'double', 'doublf') WHERE run_id = 'done-1' AND seq = 3")
+    edit(path, "UPDATE event_lines SET body = replace(body, 'double', 'doublf') WHERE run_id = 'done-1'")
     found = stands(path, tmp_path / "home")
     assert found.pop("taken up")
     assert (found["done-0"], found["done-2"]) == (0, 4)

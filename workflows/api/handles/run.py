@@ -170,17 +170,15 @@ class Run(Generic[R]):
         """
         warn_on_loop("run.result()", "await run")
         __tracebackhide__ = True  # pytest then starts its report at the caller's line
-        return self._result(timeout)
-
-    def _result(self, timeout: Seconds | None = None) -> R:
-        """Wait like ``result``, for callers that have warned about the wait by their own name."""
-        __tracebackhide__ = True
-        patience = limit(timeout, "the timeout of result()")
         try:
-            result = self._host.wait_result(self.id, patience)
+            return self._result(timeout)
         except GreenroomError as error:
             raise outside(error)  # noqa: B904  the same error
-        return self._decode(result)
+
+    def _result(self, timeout: Seconds | None = None) -> R:
+        """Wait like ``result``, for callers that warn about the wait, and raise its errors, by their own name."""
+        patience = limit(timeout, "the timeout of result()")
+        return self._decode(self._host.wait_result(self.id, patience))
 
     def __await__(self) -> Generator[Any, None, R]:
         """Await the end and return the result; see ``result``."""
