@@ -74,26 +74,35 @@ def encode_events(events: Iterable[Message]) -> list[bytes]:
     found: list[bytes] = []
     for event in events:
         body = encode_event(event)
-        for end in _usual_ends(type(event)):
+        for end, start in _USUAL_ENDS[event.__class__]:
             if body.endswith(end):
-                body = body[: -len(end)] + b"}"
+                body = body[:start] + b"}"
                 break
         found.append(body)
     return found
 
 
-@cache
-def _usual_ends(model: type[Message]) -> tuple[bytes, ...]:
-    """Return how JSON of a model ends if the last members have their defaults, from the most of them to only one."""
-    usual = model.model_construct()
-    names: list[str] = []
-    ends: list[bytes] = []
-    for name, field in reversed(model.model_fields.items()):
-        if field.is_required() or name == "type":
-            break
-        names.append(name)
-        ends.append(b"," + usual.__pydantic_serializer__.to_json(usual, include=set(names))[1:])
-    return tuple(reversed(ends))
+class _UsualEnds(dict[type[Message], list[tuple[bytes, int]]]):
+    """How JSON of a model ends if its last members have their defaults, with the place where that starts.
+
+    From the most of them to only one. Made for a model when it is first asked for.
+    """
+
+    def __missing__(self, model: type[Message], /) -> list[tuple[bytes, int]]:
+        usual = model.model_construct()
+        names: list[str] = []
+        ends: list[tuple[bytes, int]] = []
+        for name, field in reversed(model.model_fields.items()):
+            if field.is_required() or name == "type":
+                break
+            names.append(name)
+            end = b"," + usual.__pydantic_serializer__.to_json(usual, include=set(names))[1:]
+            ends.insert(0, (end, -len(end)))
+        self[model] = ends
+        return ends
+
+
+_USUAL_ENDS: Final = _UsualEnds()
 
 
 def decode_event(body: bytes) -> AnyEvent:
