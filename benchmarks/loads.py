@@ -1,4 +1,4 @@
-"""Figures of loads: large values, many short runs, memory while they go on, and figures over many runs."""
+"""Figures of loads: large values, many short runs, the memory and room that they take, and figures over many runs."""
 
 import itertools
 import statistics
@@ -57,6 +57,16 @@ def load_mb_here(directory: Path) -> float:
         here = psutil.Process()
         processes = [here, *here.children(recursive=True)]
         return sum(float(each.memory_full_info().pss) for each in processes) / 2**20
+
+
+def journal_kb(directory: Path) -> float:
+    """Return by how many kB a journal is larger for each further step of its runs, once it is closed."""
+    sizes: list[int] = []
+    for steps in (LOAD_STEPS, 3 * LOAD_STEPS):
+        with orchestrator_in(directory / str(steps)) as orchestrator:
+            run_all(orchestrator, LOAD_RUNS, steps)
+        sizes.append((directory / str(steps) / "journal.db").stat().st_size)
+    return (sizes[1] - sizes[0]) / (LOAD_RUNS * 2 * LOAD_STEPS) / 1000
 
 
 def metrics_ms(directory: Path) -> float:
@@ -122,6 +132,15 @@ FIGURES: dict[str, Figure] = {
         lambda floors: floors.fork_uss_mb,
         "a bare fork of this script",
         load_mb,
+    ),
+    "journal": Figure(
+        "the journal of 200 runs, for each further step of each",
+        "kB",
+        lambda _: 0.7,
+        "less",
+        lambda _: len('[{"args":[7],"kwargs":{}},7]') / 1000,
+        "the step's arguments and result",
+        journal_kb,
     ),
     "metrics": Figure(
         "figures over 33,000 runs, CPU time",
