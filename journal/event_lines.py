@@ -57,3 +57,9 @@ def count_in(line: bytes) -> int:
 def bodies_in(line: bytes) -> list[bytes]:
     """Return the JSON of each event in a line."""
     return line[1:-1].split(_BETWEEN) if line.startswith(b"[") else [line]
+
+
+def numbered(last: int, line: bytes) -> Iterator[tuple[int, bytes]]:
+    """Return the sequence number and the JSON of each event in a line, of which ``last`` is the newest one's number."""
+    found = bodies_in(line)
+    return enumerate(found, last - len(found) + 1)

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -50,13 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed[:] = [settings := Settings()]
     former_name.report = _note
     atexit.register(gc.freeze)  # the collections at the end of an interpreter would take a tenth of a second
-    told_to_end: list[int] = []
-    before = _hear_termination(told_to_end)
-    try:
+    with _heard_termination() as told_to_end:
         code = _run(arguments, settings)
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
     if told_to_end:
         from greenroom.cli.exit_codes import INTERRUPTED, TERMINATED
 
@@ -64,17 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _hear_termination(told: list[int]) -> Any:
-    """Have SIGTERM end every command as Ctrl+C does, so that nothing is cut off and a sentence says how to go on.
+@contextmanager
+def _heard_termination() -> Generator[list[int]]:
+    """Have SIGTERM end a command as Ctrl+C does, so that nothing is cut off and a sentence says how to go on.
 
-    A second one ends the process at once.
+    A second one ends the process at once. Where signals are handled elsewhere, that stays.
 
-    Args:
-        told: Takes the signal when it comes.
-
-    Returns:
-        What was done on SIGTERM before; None if that stays, because signals are handled elsewhere.
+    Yields:
+        A list that takes the signal when it comes.
     """
+    told: list[int] = []
 
     def end(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -82,8 +76,13 @@ def _hear_termination(told: list[int]) -> Any:
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        return None
-    return signal.signal(signal.SIGTERM, end)
+        yield told
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(arguments: Sequence[str] | None, settings: Settings) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from greenroom.journal.database import Database
-from greenroom.journal.event_lines import ANY_TYPE, bodies_in
+from greenroom.journal.event_lines import ANY_TYPE, numbered
 from greenroom.journal.integrity.figure_lines import LINES, faulty, seal
 from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.lost_tail import newest
@@ -82,12 +82,12 @@ class SavedAccount:
         for number, run_id, last, body, head, before in self._connection.execute(
             _LATER, (after, upto, json.dumps([*types, ANY_TYPE]))
         ):
-            found = bodies_in(body or b"")
-            seq = last - len(found) + 1
+            found = list(numbered(last, body or b""))
+            seq = found[0][0]
             previous = genesis(run_id) if seq == 1 else before
             if body is None or not isinstance(previous, bytes) or link(previous, last, body) != head:
                 raise damaged_event(self._path, run_id, seq, "it is not what was written")
-            events = [self._decoded(run_id, each, event) for each, event in enumerate(found, seq)]
+            events = [self._decoded(run_id, each, event) for each, event in found]
             yield Counted(number, run_id, seq, events, len(body))
 
     def state(self, run_id: str) -> str | None:
@@ -100,8 +100,7 @@ class SavedAccount:
     def events(self, run_id: str, before: int) -> Iterator[AnyEvent]:
         """See ``Account.events``."""
         for last, body in self._connection.execute(_EARLIER, (run_id,)):
-            found = bodies_in(body or b"")
-            for seq, each in enumerate(found, last - len(found) + 1):
+            for seq, each in numbered(last, body or b""):
                 if seq >= before:
                     return
                 yield self._decoded(run_id, seq, each)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import apsw
 
 from greenroom.journal.database import Database
-from greenroom.journal.event_lines import bodies_in, count_in
+from greenroom.journal.event_lines import count_in, numbered
 from greenroom.journal.integrity.checksums import seal_of
 from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.quick_check import RAW_LINES, damaged_row, lines_of
@@ -132,8 +132,7 @@ class Reader:
         while rows:  # decoded rows are released
             last, body, _ = rows.pop()
             if last > after:
-                found = bodies_in(body or b"")
-                for seq, each in enumerate(found, last - len(found) + 1):
+                for seq, each in numbered(last, body or b""):
                     if seq > after:
                         yield Stored(seq, self._decode(run_id, seq, each))
 

@@ -1,6 +1,6 @@
--- Several events of a run in one line: its body is then an array of them. seq is that of the newest event in the line, and
--- the hash is over seq, ':' and the whole body. Lines before have one event each, with its time and type beside it. Now at
--- is NULL and type empty.
+-- A line holds one event, as before, or an array of several events of a run. seq is that of the newest event in it, and
+-- the hash is over seq, ':' and the whole body. Lines that are written from now on have neither time nor type beside the
+-- body: at is NULL and type is empty.
 ALTER TABLE events RENAME TO event_lines;
 
 -- Number of the line's newest event among the events of all runs. NULL where all lines before have one event each.
