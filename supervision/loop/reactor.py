@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
@@ -61,6 +62,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
     _ssock: socket.socket
     """The end that is read of the pair with which asyncio wakes the loop."""
+    time = staticmethod(monotonic)  # one call less than the method of the base
 
     def __init__(self, selector: _Selector, hear: Callable[..., None], call: Callable[..., None]) -> None:
         super().__init__(selector)

@@ -44,7 +44,7 @@ class Surroundings:
             registry=SimpleNamespace(
                 budgets=BudgetAccounts(),
                 resident=SimpleNamespace(keep=nothing, drop=nothing),
-                linger=self.lingering.append,
+                linger=lambda flush, **_options: self.lingering.append(flush),
                 route=nothing,
                 published=nothing,
                 announce=nothing,
