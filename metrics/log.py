@@ -19,6 +19,7 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.secrets.file_trust import open_private
 from greenroom.messages.secrets.redaction import Redactor, secret_values
 from greenroom.metrics.event_sentences import describe, shorten
 from greenroom.metrics.printable import printable
@@ -99,10 +100,14 @@ def configure(
         stream: Receives readable lines, or JSON.
         json: Whether the stream receives JSON, one object per line.
         path: A file that always receives JSON. It is created only for its owner and rotated at 50 MiB; three old files
-            are kept. It must not be a symbolic link.
+            are kept.
         secrets: Values that are masked anywhere in a line, in addition to those of environment variables that look like
             secrets.
         place: Completes the commands in a text, so that the log's reader can type them.
+
+    Raises:
+        OSError: The file cannot be written.
+        JournalError: It is no regular file, or other users can write it.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
     silence()
@@ -117,7 +122,7 @@ def configure(
         _add(stream, _json_line if json else _readable_line, level, mask)
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": _open_private}
+        options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": open_private}
         _add(path, _json_line, level, mask, **options)
     _threshold = NUMBERS[level]
     logger.enable("greenroom")
@@ -275,10 +280,6 @@ def _traceback(record: "Record") -> str:
     if found is None or found.value is None:
         return str(record["extra"].get("exception", ""))
     return "".join(traceback.format_exception(found.value))
-
-
-def _open_private(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _remove_default() -> None:

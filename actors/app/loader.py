@@ -148,9 +148,10 @@ def _importing(app: str) -> Generator[None, None, None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
-        what, whole = last_lines(error).strip(), describe_exception(error).report()
+        last, whole = last_lines(error).strip(), describe_exception(error).report()
+        what = str(error) if isinstance(error, DefinitionError) else last  # whose sentence says it all
         msg = f"{app} cannot be imported: {what}\n{advice(error, app)}".rstrip()
-        if whole.removeprefix(HEADER).strip() != what:
+        if whole.removeprefix(HEADER).strip() != last:
             msg += f"\n{whole}"
         raise DefinitionError(msg) from None  # the message holds everything about the cause that a reader needs
     finally:
@@ -160,7 +161,7 @@ def _importing(app: str) -> Generator[None, None, None]:
 def _load_file(path: Path) -> ModuleType:
     """Import a file as the module of its stem; files beside it can import it."""
     if not path.is_file():
-        msg = f"{path} does not exist"
+        msg = "there is no such file; put it back, or name the file that has its workflows now"
         raise DefinitionError(msg)
     root, name = module_of(path)
     if path.stem == "__init__" and name != path.stem:
@@ -180,7 +181,7 @@ def _load_file(path: Path) -> ModuleType:
     loader = None if path.suffix else _ScriptLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
-        msg = f"{path} is no Python file"
+        msg = "it is no Python file, whose name ends in .py"
         raise DefinitionError(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: annotations are looked up there, and files beside it may import it

@@ -82,6 +82,11 @@ class Definition:
         """
         if self.site.hidden or self.site.app is None:
             raise DefinitionError(_unfindable(self.title, self.site))
+        try:
+            self.site.app.encode()
+        except UnicodeEncodeError as error:
+            msg = f"{self.title} lies in {self.site.app!r}, which holds bytes that are not UTF-8: rename it"
+            raise DefinitionError(msg) from error
         return self.site.app
 
     @cached_property

@@ -38,6 +38,7 @@ def given_token(home: Home, value: str | None = None) -> Token | None:
         CannotServe: The token is too short, or its file belongs to another user or can be read by others.
     """
     value = value if value is not None else former_name.variable(TOKEN_VARIABLE)
+    remedy = "`openssl rand -hex 32` gives a good one"
     if value is None:
         try:
             value = home.read_token()
@@ -46,8 +47,9 @@ def given_token(home: Home, value: str | None = None) -> Token | None:
             raise CannotServe(msg) from error
         if value is None:
             return None
+        remedy = f"remove {home.token} to have one made"
     if len(value) < LEAST or not all("!" <= sign <= "~" for sign in value):
-        msg = f"a token is at least {LEAST} visible ASCII characters; `openssl rand -hex 32` gives a good one"
+        msg = f"a token is at least {LEAST} visible ASCII characters; {remedy}"
         raise CannotServe(msg)
     return Token(value, made=False)
 

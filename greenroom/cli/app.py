@@ -88,6 +88,7 @@ def _heard_termination() -> Generator[list[int]]:
 def _run(arguments: Sequence[str] | None, settings: Settings) -> int:
     """Run a command, and return its exit code whatever happens."""
     try:
+        _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
@@ -98,6 +99,26 @@ def _run(arguments: Sequence[str] | None, settings: Settings) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the one door, which says what it was
         return complain(error)
     return code if isinstance(code, int) else 0
+
+
+def _sentence(error: BaseException) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, FileNotFoundError):  # of os.getcwd()
+        return "the working folder does not exist any more: change to another one"
+    return error.strerror
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Raise ``UsageError`` for an argument that neither a journal nor JSON can hold."""
+    from greenroom.cli.inputs import is_utf8
+
+    for argument in arguments:
+        if not is_utf8(argument):
+            msg = f"the argument {argument!r} holds bytes that are not UTF-8"
+            raise click.UsageError(msg)
 
 
 def _note(sentence: str) -> None:
@@ -134,7 +155,9 @@ def failure(error: BaseException) -> tuple[int, str]:
         return INTERRUPTED, "interrupted"
     if isinstance(error, (DefinitionError, WorkersUnavailable)):  # may quote several lines of an app that cannot load
         return code_of(error), str(error)
-    first, _, rest = str(error).rstrip().partition("\n")  # several lines where it quotes an app that cannot be imported
+    first, _, rest = (
+        _sentence(error).rstrip().partition("\n")
+    )  # several lines where it quotes an app that cannot be imported
     said = printable(first) + (quoted(rest) if rest else "")
     if isinstance(error, tuple(EXITS)):
         trace = error.__cause__

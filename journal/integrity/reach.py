@@ -13,13 +13,17 @@ The file exists while the journal is open for writing, and after a kill. Closing
 the journal itself and removes the note.
 """
 
+import errno
 import os
+import stat
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from zlib import crc32
+
+from greenroom.messages.secrets.file_trust import open_private
 
 SUFFIX: Final = ".reach"
 _MAGIC: Final = b"undreach"
@@ -72,11 +76,18 @@ def read_reach(journal: Path) -> Reach | None:
     Raises:
         OSError: The file exists and cannot be read.
     """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would wait for a writer
     try:
-        descriptor = os.open(reach_path(journal), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(reach_path(journal), flags)
     except (FileNotFoundError, PermissionError):  # the latter: an archive that others may read
         return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link or a socket
+            return None
+        raise
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
         found = [_unpack(os.pread(descriptor, _SLOT_BYTES, start)) for start in _SLOTS]
     finally:
         os.close(descriptor)
@@ -99,11 +110,10 @@ class ReachFile:
     """The note of a journal that is open for writing. Used by the writer's thread, except for opening and closing."""
 
     def __init__(self, journal: Path) -> None:
-        """Open the file, or create it, readable only by its owner. Raises the operating system's errors."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        """Open the file, or create it, readable only by its owner. Raises the errors of ``open_private``."""
         self._path = reach_path(journal)
         self._boot = this_boot()
-        self._descriptor = os.open(self._path, flags, 0o600)
+        self._descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
         found = [_unpack(os.pread(self._descriptor, _SLOT_BYTES, start)) for start in _SLOTS]
         self._turn = max((slot[0] for slot in found if slot is not None), default=0)
 

@@ -12,8 +12,8 @@ import apsw
 from greenroom.journal.database import Database
 from greenroom.journal.integrity.lost_tail import newest, place_of, refuse_shorter
 from greenroom.journal.integrity.reach import NO_HASH, Reach, ReachFile, read_reach
-from greenroom.journal.sqlite.errors import translate
-from greenroom.journal.sqlite.file import make_file, refuse_network, refuse_strangers, sync_directory
+from greenroom.journal.sqlite.errors import JournalUnused, translate
+from greenroom.journal.sqlite.file import make_file, refuse_empty, refuse_network, refuse_strangers, sync_directory
 from greenroom.journal.sqlite.schema import (
     READ_AS_THEY_ARE,
     Migrations,
@@ -48,6 +48,8 @@ def open_writer(
         JournalError: The place or the file is unsuitable; the message says why.
     """
     refuse_network(path)
+    if not accept_loss:
+        refuse_empty(path)
     reach = read_note(path) if path.exists() else None
     with _connected(path, writing=True) as connection:
         version = check(connection, path, known)  # before the first write: a file of another program stays unchanged
@@ -110,6 +112,7 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
     Raises:
         JournalError: There is no file, or an unsuitable one; the message says why.
     """
+    refuse_empty(path)
     reach = read_note(path)
     with _connected(path, writing=False) as connection:
         if version := check(connection, path, known):
@@ -125,7 +128,7 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
             refuse_shorter(connection, path, reach, version)
             return connection, epoch_of(connection)
         msg = f"the journal {path} is still empty: start an orchestrator there first"
-        raise JournalError(msg)
+        raise JournalUnused(msg)
 
 
 def _is_frozen(path: Path) -> bool:

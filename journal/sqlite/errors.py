@@ -14,6 +14,10 @@ _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
 
 
+class JournalUnused(JournalError):  # noqa: N818  reads like its siblings
+    """The journal's file has no tables yet, as its first orchestrator ended while it made them."""
+
+
 def repair(path: Path | None = None) -> str:
     """Return advice on a damaged journal, at a path if it is known."""
     return f"copy the file away, then see what is whole with {verify(str(path or ''))}, or go back to a backup"

@@ -1,11 +1,17 @@
 """The journal's file: creating it, refusing unsuitable places, and detecting that it has disappeared."""
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
-from greenroom.messages.core.errors import JournalError
+import apsw
+
+from greenroom.messages.core.errors import JournalCorrupt, JournalError
 from greenroom.messages.secrets.file_trust import objection
 
+APPLICATION_ID = 0x756E6473
+"""Identifies a file as this package's in SQLite's header: "unds"."""
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"}
     | {"fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
@@ -65,8 +71,11 @@ def refuse_strangers(path: Path) -> None:
     for each in (path, *(Path(f"{path}{suffix}") for suffix in _BESIDE)):
         try:
             status = os.lstat(each)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            msg = f"the journal {each} cannot be read ({error.strerror}): check the path and its permissions"
+            raise JournalError(msg) from error
         why = objection(each, status, os.geteuid())
         if why:
             msg = f"the journal cannot be used: {why}"
@@ -74,20 +83,61 @@ def refuse_strangers(path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Create the journal's empty file, only for its owner, and the directories above it, if they are missing.
+    """Create the journal's file, only for its owner, and the directories above it, if they are missing.
 
-    The names are durable on return. Raises the operating system's errors.
+    The file appears at once with SQLite's header in it, and without tables. So whoever dies here leaves no empty file,
+    and an empty journal is one that was emptied. The names are durable on return. Raises the operating system's errors.
     """
     parent = path.parent
     missing = [directory for directory in (parent, *parent.parents) if not directory.exists()]
     for directory in reversed(missing):
         directory.mkdir(mode=0o700, exist_ok=True)
         sync_directory(directory.parent)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
+    if os.path.lexists(path):
         return
+    draft = path.with_name(f"{path.name}.new")
+    with suppress(FileNotFoundError):  # of a process that was killed here
+        draft.unlink()
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(_header())
+        file.flush()
+        os.fsync(descriptor)
+    draft.rename(path)
     sync_directory(parent)
+
+
+def _header() -> bytes:
+    """Return the bytes of a journal without tables."""
+    connection = apsw.Connection(":memory:")
+    connection.pragma("application_id", APPLICATION_ID)
+    try:
+        return bytes(connection.serialize("main"))
+    finally:
+        connection.close()
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether there is a regular file of no bytes."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
+
+
+def refuse_empty(path: Path) -> None:
+    """Raise for a file of no bytes, before SQLite takes it for a new database and deletes the log beside it.
+
+    Raises:
+        JournalCorrupt: The file is empty.
+    """
+    if is_empty(path):
+        msg = (
+            f"the journal {path} is an empty file, which no orchestrator leaves behind: put it back from a backup, or "
+            "remove it if it never held a run"
+        )
+        raise JournalCorrupt(msg)
 
 
 def sync_directory(directory: Path) -> None:

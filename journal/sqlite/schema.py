@@ -9,10 +9,8 @@ from typing import TypeAlias
 from greenroom.journal.database import Database
 from greenroom.journal.integrity.row_sums import SEALED, seal_all
 from greenroom.journal.sqlite.errors import repair
+from greenroom.journal.sqlite.file import APPLICATION_ID
 from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
-
-APPLICATION_ID = 0x756E6473
-"""Identifies a file as this package's in SQLite's header: "unds"."""
 
 FIGURES = 4
 """The schema version that introduced saved sums."""

@@ -1,10 +1,12 @@
-"""Checks whether a file or folder can be trusted: it is the user's or root's, and no other user can change it. Pure."""
+"""Checks whether a file or folder can be trusted: it is the user's or root's, and no other user can change it."""
 
+import errno
+import os
 import stat
-from os import stat_result
 from typing import Final, Literal
 
 from greenroom.messages.advice import set_mode
+from greenroom.messages.core.errors import JournalError
 
 _ROOT: Final = 0
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -18,10 +20,12 @@ _KINDS: Final = {
     stat.S_IFBLK: "a device",
     stat.S_IFREG: "a file",
 }
+_NO_FILE: Final = frozenset({errno.ELOOP, errno.ENXIO, errno.EISDIR})
+"""What the kernel says of a link, a pipe or socket that no process serves, and a folder."""
 
 
 def objection(
-    path: object, status: stat_result, uid: int, *, kind: Literal["file", "folder"] = "file", secret: bool = False
+    path: object, status: os.stat_result, uid: int, *, kind: Literal["file", "folder"] = "file", secret: bool = False
 ) -> str:
     """Return why a file or folder must not be used, and how to correct that; empty if it may be used.
 
@@ -58,3 +62,27 @@ def objection(
             "single name, by removing the others or by putting a copy in its place"
         )
     return ""
+
+
+def open_private(path: str | os.PathLike[str], flags: int, *, secret: bool = False) -> int:
+    """Open a private file and return its descriptor, which executed programs do not inherit.
+
+    Links are not followed, and the open file is checked, so that other users cannot substitute another file.
+
+    Raises:
+        OSError: The file cannot be opened.
+        JournalError: The file belongs to another user, has several names, or is no regular file. Or other users can
+            write it; if it is ``secret``, read it.
+    """
+    path = os.fspath(path)
+    try:  # without blocking, as it may be a pipe that no other process has open
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise JournalError(objection(path, os.lstat(path), os.geteuid()) or f"{path}: {error.strerror}") from error
+        raise
+    why = objection(path, os.fstat(descriptor), os.geteuid(), secret=secret)
+    if why:
+        os.close(descriptor)
+        raise JournalError(why)
+    return descriptor

@@ -54,5 +54,5 @@ class HeldCallsFile:
             try:
                 if held or self._path.exists():
                     write_private(self._path, dump(held))
-            except OSError as error:
+            except JournalError as error:
                 logger.warning("what holds calls back cannot be written: {}", error)

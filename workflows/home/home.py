@@ -13,7 +13,14 @@ from greenroom.messages.core.errors import HomeInUse, JournalError
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
 from greenroom.workflows.home import former_name
-from greenroom.workflows.home.private_files import check_folder, make_folder, read_private, real_path, write_private
+from greenroom.workflows.home.private_files import (
+    check_folder,
+    make_folder,
+    read_private,
+    real_path,
+    write_private,
+    writing,
+)
 
 DEFAULT: Final = ".greenroom"
 HOME_VARIABLE: Final = "GREENROOM_HOME"
@@ -153,14 +160,16 @@ class Home:
         """Return the token of a server of this home; None if there is none.
 
         Raises:
-            JournalError: Another user could have changed the home or the file, or read the file.
-            OSError: The file cannot be read.
+            JournalError: Another user could have changed the home or the file, or read the file. Or it cannot be read.
         """
         self.check()
         try:
             text = read_private(self.token, secret=True)
         except UnicodeDecodeError:
             return ""
+        except OSError as error:
+            msg = f"{self.token} cannot be read ({error.strerror}): make it readable for this user"
+            raise JournalError(msg) from error
         return None if text is None else text.strip()
 
     def write_record(self, **facts: Any) -> None:
@@ -193,6 +202,11 @@ class Home:
 def lock_path(journal: Path) -> Path:
     """Return the lock file of a journal, which also holds its owner's pid and home."""
     return journal.with_name(journal.name + ".lock")
+
+
+def is_unused(journal: Path) -> bool:
+    """Return whether a journal's file is empty and no orchestrator has ever claimed it, as one of ``tempfile``."""
+    return journal.is_file() and not journal.stat().st_size and not lock_path(journal).exists()
 
 
 def noted_home(journal: Path) -> Path | None:
@@ -280,19 +294,15 @@ class OwnerLock:
         """
         if self._is_held_here():  # opening and closing it again would release the locks of SQLite
             raise _in_use(what, str(os.getpid()))
-        try:
+        with writing(self.path):
             fd = open_unshared(self.path, os.O_RDWR | os.O_CREAT if self._signed else os.O_RDONLY)
-        except OSError as error:
-            msg = f"{what} cannot be locked: {self.path}: {error.strerror}"
-            raise JournalError(msg) from error
         try:
             self._take(fd, what)
+            if self._signed:
+                self._sign(fd)
         except BaseException:
             close_unshared(fd)
             raise
-        if self._signed:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, "\n".join(filter(None, [str(os.getpid()), self._note])).encode(), 0)
         self._fd = fd
         self._identity = _identity(os.fstat(fd))
         _held[self._identity] = os.getpid()
@@ -303,6 +313,11 @@ class OwnerLock:
             close_unshared(self._fd)
             self._fd = None
             _held.pop(self._identity, None)
+
+    def _sign(self, fd: int) -> None:
+        with writing(self.path):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, "\n".join(filter(None, [str(os.getpid()), self._note])).encode(), 0)
 
     def _take(self, fd: int, what: str) -> None:
         """Lock the open file. The kernel closes the files of a killed process some time after the kill."""

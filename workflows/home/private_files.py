@@ -4,8 +4,11 @@ A home or a journal decides which code runs. Symbolic links to it are followed h
 this user or root; the files themselves are opened without following any.
 """
 
+import errno
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +19,16 @@ from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_un
 
 _MOST_LINKS: Final = 40
 _ROOT: Final = 0
+_REMEDIES: Final = {
+    errno.EISDIR: "remove the folder",
+    errno.ENOTEMPTY: "remove the folder",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "make it and its folder writable for this user",
+    errno.EPERM: "make it and its folder writable for this user",
+    errno.EROFS: "mount its disk for writing",
+}
+"""What a reader can do, by the error that the operating system gives."""
 
 
 def real_path(path: Path) -> Path:
@@ -23,7 +36,13 @@ def real_path(path: Path) -> Path:
 
     Raises:
         JournalError: The path leads over another user's link, or through a folder whose contents anybody can replace.
+            Or it is not UTF-8, as what is written about it is.
     """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        msg = f"the path {path} holds bytes that are not UTF-8: choose another place"
+        raise JournalError(msg) from error
     place, left, links = Path("/"), list(reversed(path.absolute().parts[1:])), 0
     while left:
         part = left.pop()
@@ -116,14 +135,35 @@ def write_private(path: Path, text: str) -> None:
     """Replace a private file, readable by its owner only. A link in its place is replaced, not followed.
 
     Raises:
-        OSError: It cannot be written.
+        JournalError: It cannot be written.
     """
     draft = path.with_suffix(".tmp")
-    draft.unlink(missing_ok=True)
-    descriptor = open_unshared(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with writing(path):
+        draft.unlink(missing_ok=True)
+        descriptor = open_unshared(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as file:
+                file.write(text)
+        finally:
+            close_unshared(descriptor)
+        draft.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Say what the reader can do if a file of a home cannot be written.
+
+    Raises:
+        JournalError: In place of the operating system's error in the block.
+    """
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as file:
-            file.write(text)
-    finally:
-        close_unshared(descriptor)
-    draft.replace(path)
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> JournalError:
+    """Return the error that a file cannot be written, with what the reader can do."""
+    place = error.filename2 or error.filename or path
+    remedy = _REMEDIES.get(error.errno or 0, "look at what lies there")
+    return JournalError(f"{place} cannot be written ({error.strerror}): {remedy}, or choose another home with --home")

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import EntryKind, Journal, RunRow, Stored
+from greenroom.journal.sqlite.errors import JournalUnused
 from greenroom.journal.sqlite.file import refuse_strangers
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.advice import start_a_run, verify
@@ -43,7 +44,7 @@ from greenroom.messages.records.records import (
     check_status,
 )
 from greenroom.messages.transcript import TranscriptMessage
-from greenroom.workflows.home.home import Home
+from greenroom.workflows.home.home import Home, is_unused
 from greenroom.workflows.output.log_files import folder_of, read_lines
 from greenroom.workflows.queries.approvals import Asked, find_approval, open_approvals
 from greenroom.workflows.queries.event_marks import marked_event, one_of_many
@@ -120,10 +121,14 @@ class JournalQueries(Queries):
         """
         path = home.journal
         refuse_strangers(path)  # it names code, which `greenroom check` runs
-        if not Path(path).exists():
-            what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
-            raise RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))
-        journal = SqliteJournal(path, read_only=True)
+        what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
+        nothing = RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))
+        if not path.exists() or is_unused(path):
+            raise nothing
+        try:
+            journal = SqliteJournal(path, read_only=True)
+        except JournalUnused as error:
+            raise nothing from error
         for fault in journal.quick_faults(ALIVE):
             complain(home.placed(f"the journal is damaged, see {verify()}: {fault.sentence}"))
         return cls(journal, complain, output=folder_of(path), home=home)

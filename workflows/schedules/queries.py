@@ -10,7 +10,7 @@ from greenroom.journal.interface import Journal, RunRow
 from greenroom.messages.core.errors import ScheduleNotFound
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.times import moment
-from greenroom.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
+from greenroom.messages.events.schedules import Firing, FiringRecord, FiringStatus, ScheduleRecord, ScheduleState
 from greenroom.messages.records.records import ENDED, RunStatus
 from greenroom.workflows.schedules.fold import fold_events
 from greenroom.workflows.schedules.next_times import moments
@@ -84,7 +84,7 @@ def load(journal: Journal, name: str) -> StoredSchedule:
 
 def read_schedules(journal: Journal, count: int = SHOWN) -> list[ScheduleRecord]:
     """Return all schedules, sorted by name, with their next ``count`` moments. Blocks."""
-    return [_record(state, count) for state in _all(journal)]
+    return [_record(journal, state, count) for state in _all(journal)]
 
 
 def read_schedule(journal: Journal, name: str, count: int = SHOWN) -> ScheduleRecord:
@@ -99,7 +99,7 @@ def read_schedule(journal: Journal, name: str, count: int = SHOWN) -> ScheduleRe
         hint = f"; did you mean {close[0]!r}?" if close else ""
         msg = f"there is no schedule {name!r}{hint}"
         raise ScheduleNotFound(msg)
-    return _record(state, count)
+    return _record(journal, state, count)
 
 
 def _all(journal: Journal) -> list[ScheduleState]:
@@ -117,7 +117,7 @@ def _next_times(state: ScheduleState, count: int) -> list[datetime]:
     return found
 
 
-def _record(state: ScheduleState, count: int) -> ScheduleRecord:
+def _record(journal: Journal, state: ScheduleState, count: int) -> ScheduleRecord:
     plan = state.plan
     return ScheduleRecord(
         name=state.name,
@@ -136,14 +136,22 @@ def _record(state: ScheduleState, count: int) -> ScheduleRecord:
         next_times=tuple(_next_times(state, count)),
         fired=state.fired,
         skipped=state.skipped,
-        firings=tuple(_firing_record(firing) for firing in reversed(state.firings)),
+        firings=tuple(_firing_record(journal, firing) for firing in reversed(state.firings)),
     )
 
 
-def _firing_record(firing: Firing) -> FiringRecord:
+def _firing_record(journal: Journal, firing: Firing) -> FiringRecord:
+    """Return a record of a firing. The end of its run counts at once, and not when the schedule has heard of it."""
+    status: FiringStatus = firing.status
+    row = journal.run(firing.run_id) if firing.open and firing.run_id is not None else None
+    match row.status if row is not None else None:
+        case "completed" | "failed" | "cancelled" as ended:
+            status = ended
+        case _:
+            pass
     return FiringRecord(
         due=moment(firing.due),
-        status=firing.status,
+        status=status,
         run_id=firing.run_id,
         manual=firing.manual,
         reason=firing.reason,

@@ -1,14 +1,13 @@
 """``greenroom approvals``: questions of runs to people, and decisions."""
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from greenroom.cli.command_group import Verbs, common, pass_settings
 from greenroom.cli.display.values import ago, emit, look, note, say, table
+from greenroom.cli.inputs import read_json
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,17 +87,7 @@ def reject(settings: Settings, approval: str, comment: str, by: str | None) -> N
 @click.option("--args", "document", required=True, metavar="JSON|@FILE|-", help="What is to be used instead.")
 def edit(settings: Settings, approval: str, comment: str, by: str | None, document: str) -> None:
     """Approve with other arguments, or with another result than the rejected one."""
-    if document == "-":
-        document = sys.stdin.read()
-    try:
-        args = json.loads(Path(document[1:]).read_text(encoding="utf-8") if document.startswith("@") else document)
-    except OSError as error:
-        msg = f"{document[1:]!r} cannot be read: {error}"
-        raise click.BadParameter(msg, param_hint="--args") from error
-    except ValueError as error:
-        msg = f"it is no JSON: {error}"
-        raise click.BadParameter(msg, param_hint="--args") from error
-    _decide(settings, approval, "edit", args, comment, by)
+    _decide(settings, approval, "edit", read_json(document, "--args"), comment, by)
 
 
 def _decide(

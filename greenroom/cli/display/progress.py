@@ -139,7 +139,8 @@ def follow(run: Followed) -> Generator[None]:
         return
     from rich.live import Live
 
-    with Live(progress, console=console(sys.stderr), refresh_per_second=8, transient=False):
+    with Live(progress, console=console(sys.stderr), refresh_per_second=8, transient=False) as shown:
+        shown.console.show_cursor()  # a command that is stopped or killed has no chance to bring it back
         started.start()
         yield
         started.join(5.0)

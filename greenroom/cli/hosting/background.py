@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from greenroom.cli.display.values import note
+from greenroom.cli.hosting.log_file import open_output
 from greenroom.messages.core.errors import HomeInUse
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]
 
     Raises:
         HomeInUse: Another orchestrator was started first.
+        JournalError: The log cannot be written.
         NotStarted: The background process ended before the run was committed, with the same message and exit code.
     """
     home.create()
-    log = os.open(home.path / "orchestrator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    log = open_output(home)
     ours, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

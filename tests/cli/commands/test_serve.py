@@ -217,3 +217,15 @@ def limit_files() -> None:
     """Let no file grow beyond 2 MB: to the journal that is a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_stopped_while_an_app_is_imported(greenroom, number):
+    (greenroom.folder / "slow.py").write_text(
+        "import time\nfrom pathlib import Path\nPath(__file__).with_name('begun').touch()\ntime.sleep(600)\n"
+    )
+    served = greenroom.start("serve", "slow.py", "--port", "0")
+    eventually((greenroom.folder / "begun").exists, 30, what="the import")
+    served.send_signal(number)
+    out, err = served.communicate(timeout=20)
+    assert (served.returncode, out, err) == (0, "", "greenroom: stopped before it served\n")

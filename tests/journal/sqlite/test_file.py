@@ -11,7 +11,8 @@ import apsw
 import pytest
 
 from greenroom.journal.interface import Stored
-from greenroom.journal.sqlite.file import file_system, refuse_network
+from greenroom.journal.sqlite.errors import JournalUnused
+from greenroom.journal.sqlite.file import file_system, make_file, refuse_network
 from greenroom.messages.core.errors import (
     JournalCorrupt,
     JournalError,
@@ -122,9 +123,27 @@ def test_a_missing_journal_cannot_be_read_and_is_not_made(opened, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_file_becomes_a_journal_but_cannot_be_read_before(opened, tmp_path):
-    (tmp_path / "journal.db").touch()
-    with pytest.raises(JournalError, match="still empty"):
+def test_an_emptied_journal_is_refused_with_its_log_left_alone(opened):
+    journal = opened()
+    Client(journal).append("r", 0, changed(1))
+    log = journal.path.with_name("journal.db-wal")
+    left = log.read_bytes()
+    journal.close()
+    os.truncate(journal.path, 0)
+    log.write_bytes(left)
+    for read_only in (False, True):
+        with pytest.raises(JournalCorrupt, match=r"journal\.db is an empty file.*backup, or remove it"):
+            opened(read_only=read_only)
+    assert log.read_bytes() == left
+    assert opened(accept_loss=True).epoch == 1
+
+
+def test_a_new_journal_is_never_an_empty_file(opened, tmp_path):
+    (tmp_path / "journal.db.new").touch()  # of a process that was killed
+    make_file(tmp_path / "journal.db")
+    assert (tmp_path / "journal.db").stat().st_size > 0
+    assert [file.name for file in tmp_path.iterdir()] == ["journal.db"]
+    with pytest.raises(JournalUnused, match="still empty: start an orchestrator"):
         opened(read_only=True)
     assert opened().epoch == 1
 

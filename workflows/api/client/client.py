@@ -246,7 +246,7 @@ def _kept_token(home: Home) -> str:
         return given
     try:
         kept = home.read_token()
-    except (JournalError, OSError) as error:
+    except JournalError as error:
         msg = f"the token in {home.token} cannot be used: {error}"
         raise NotAuthorized(msg) from error
     if kept is None:

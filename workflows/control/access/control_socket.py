@@ -31,6 +31,7 @@ from greenroom.supervision.kernel.connection_limit import ConnectionLimit
 from greenroom.supervision.kernel.descriptor_limit import share
 from greenroom.workflows.control.access.contact import address_of, connect
 from greenroom.workflows.home.home import Home
+from greenroom.workflows.home.private_files import writing
 
 ASK_TIMEOUT: Final = 70.0
 """Seconds that a command may take; a start has to load the app first."""
@@ -56,12 +57,20 @@ class ControlSocketServer:
         self._limit = ConnectionLimit[asyncio.StreamWriter](share(PARTS, MOST), _cut)
 
     async def open(self) -> None:
-        """Start to listen."""
-        self._home.socket.unlink(missing_ok=True)
+        """Start to listen.
+
+        Raises:
+            JournalError: The socket cannot be made in the home.
+        """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with address_of(self._home.socket) as address:
-            listener.bind(address)
-        self._home.socket.chmod(0o600)
+        try:
+            with writing(self._home.socket), address_of(self._home.socket) as address:
+                self._home.socket.unlink(missing_ok=True)
+                listener.bind(address)
+                self._home.socket.chmod(0o600)
+        except BaseException:
+            listener.close()
+            raise
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=share(PARTS, MOST))
 
     async def close(self) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from greenroom.journal.sqlite.errors import translate
-from greenroom.journal.sqlite.file import make_file, refuse_network
+from greenroom.journal.sqlite.file import is_empty, make_file, refuse_network
 from greenroom.messages.core.errors import HomeInUse, JournalError
 from greenroom.supervision.kernel.generation_lock import GenerationLock
-from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
-from greenroom.workflows.home.private_files import make_folder, real_path
+from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, is_unused, lock_path
+from greenroom.workflows.home.private_files import make_folder, real_path, unwritable
 
 OnClose: TypeAlias = Callable[[Callable[[], object]], None]
 """Registers a function that releases a claim when the orchestrator is closed."""
@@ -61,7 +61,7 @@ def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> 
 def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
     """Claim the journal by a file beside it, which outlives it. Return the path of the lock that all processes inherit.
 
-    ``claim_file`` must follow.
+    ``claim_file`` must follow. An empty file that was never claimed before, as ``tempfile`` makes them, is removed.
 
     Raises:
         HomeInUse: Another orchestrator owns the journal.
@@ -78,15 +78,17 @@ def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
     except OSError as error:
         msg = f"the journal {path} cannot be created: {error.strerror}"
         raise JournalError(msg) from error
+    unused = is_unused(path)
     _own(OwnerLock(lock_path(path), note=str(home.path)), f"the journal {path}", on_close)
+    if unused and is_empty(path):
+        path.unlink()
     return path.with_name(path.name + ".workers")
 
 
 def claim_file(place: str, on_close: OnClose) -> None:
     """Claim the journal's own file, and create it if it is missing. Called just before the journal is opened.
 
-    Through another mount of the journal, the file beside it may be a different one. Readers refuse an empty file, so it
-    must not stay empty for long.
+    Through another mount of the journal, the file beside it may be a different one.
 
     Raises:
         HomeInUse: Another orchestrator owns the journal.
@@ -114,8 +116,7 @@ def claim_workers(path: Path, on_close: OnClose) -> GenerationLock:
         msg = f"processes of an orchestrator that died are still there and cannot be ended: {error}"
         raise HomeInUse(msg) from error
     except OSError as error:
-        msg = f"{generation.path} cannot be locked: {error.strerror}"
-        raise JournalError(msg) from error
+        raise unwritable(path, error) from error
     on_close(generation.release)
     return generation
 

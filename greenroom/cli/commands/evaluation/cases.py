@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, cast
 
 import click
+
+from greenroom.cli.inputs import read_file
 
 FIELDS: Final = ("id", "inputs", "expected", "metadata")
 MOST_FAULTS: Final = 20
@@ -35,11 +36,7 @@ def read_cases(file: str) -> list[Case]:
     Raises:
         BadParameter: The file cannot be read, holds no case, or lines are not cases; each such line is named.
     """
-    try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{file!r} cannot be read: {error}"
-        raise click.BadParameter(msg, param_hint="--cases") from error
+    text = read_file(file, "--cases")
     cases: list[Case] = []
     faults: list[tuple[int, str]] = []
     lines: dict[str, int] = {}

@@ -1,5 +1,6 @@
 """``greenroom eval``: cases through a workflow several times, or past runs scored again."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from greenroom.cli.commands.evaluation.cases import Case, read_cases, refuse
 from greenroom.cli.commands.runs.run import find_app, parse_target
 from greenroom.cli.display.values import emit, look, note, say
 from greenroom.cli.exit_codes import INTERRUPTED, RUN_FAILED
+from greenroom.cli.inputs import read_file
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,13 +113,13 @@ def evaluate(  # noqa: PLR0913, PLR0917  the verb's options
     except KeyboardInterrupt:
         note(f"the evaluation was interrupted; what its runs have done is kept: the same command with --id {chosen}")
         return INTERRUPTED
-    _write(report, json_file, csv_file)
     if settings.json:
         emit(report)
     else:
         from greenroom.cli.commands.evaluation.display import show
 
         show(report)
+    _write(report, json_file, csv_file)  # last, as it may fail
     enough = report.pass_rate is not None and (threshold is None or report.pass_rate >= threshold)
     return 0 if enough else RUN_FAILED
 
@@ -206,11 +208,9 @@ def _read_report(file: str) -> "Report":
 
     from greenroom.metrics.evals.report import Report
 
+    text = read_file(file, "--compare")
     try:
-        return Report.model_validate_json(Path(file).read_bytes())
-    except OSError as error:
-        msg = f"{file!r} cannot be read: {error}"
-        raise click.BadParameter(msg, param_hint="--compare") from error
+        return Report.model_validate_json(text)
     except ValidationError as error:
         msg = f"{file!r} is no report that `eval` has written with --json"
         raise click.BadParameter(msg, param_hint="--compare") from error
@@ -219,9 +219,15 @@ def _read_report(file: str) -> "Report":
 def _check_writable(files: Sequence[str]) -> None:
     """Raise ``BadParameter`` for a file that cannot be written, before anything is spent."""
     for file in files:
-        if not Path(file).absolute().parent.is_dir() or Path(file).is_dir():
-            msg = f"{file!r} cannot be written: its folder does not exist, or it is a folder"
-            raise click.BadParameter(msg, param_hint="--json or --csv")
+        path = Path(file).absolute()
+        if not path.parent.is_dir() or path.is_dir():
+            why = "its folder does not exist, or it is a folder"
+        elif not os.access(path if path.exists() else path.parent, os.W_OK):
+            why = "you may not write there"
+        else:
+            continue
+        msg = f"{file!r} cannot be written: {why}"
+        raise click.BadParameter(msg, param_hint="--json or --csv")
 
 
 def _write(report: "Report", json_file: str | None, csv_file: str | None) -> None:

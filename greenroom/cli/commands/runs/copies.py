@@ -7,6 +7,7 @@ import click
 
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.display.values import emit, look, note, say, table
+from greenroom.cli.inputs import read_json
 from greenroom.cli.settings import Settings
 
 
@@ -38,11 +39,7 @@ def fork(
 
 
 def _json(text: str | None, option: str) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        msg = f"it is no JSON: {error}"
-        raise click.BadParameter(msg, param_hint=option) from error
+    return None if text is None else read_json(text, option, files=False)
 
 
 @click.command()

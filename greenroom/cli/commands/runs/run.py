@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from greenroom.cli.command_group import Imports, budget_of, common, imports, pass_settings, quiet
 from greenroom.cli.display.values import emit, note, say
+from greenroom.cli.inputs import is_utf8, read_json
 from greenroom.cli.settings import Settings
 
 
@@ -125,7 +125,11 @@ def find_app(file: str, hint: str) -> str:
     if path.suffix != ".py":
         msg = f"{file!r} is no Python file; its name has to end in .py"
         raise click.BadParameter(msg, param_hint=hint)
-    return str(path.resolve())
+    app = str(path.resolve())
+    if not is_utf8(app):
+        msg = f"the path {app!r} holds bytes that are not UTF-8: rename it"
+        raise click.BadParameter(msg, param_hint=hint)
+    return app
 
 
 def _module_file(name: str) -> Path | None:
@@ -154,14 +158,9 @@ def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any]
         return None
     inputs: dict[str, Any] = {}
     if document is not None:
-        text = _text(document)
-        try:
-            parsed: Any = json.loads(text)
-        except ValueError as error:
-            msg = f"it is no JSON: {error}"
-            raise click.BadParameter(msg, param_hint="--input") from error
+        parsed = read_json(document, "--input")
         if not isinstance(parsed, dict):
-            msg = f"it has to be a JSON object of inputs by name, not {text.strip()[:40]!r}"
+            msg = f"it has to be a JSON object of inputs by name, not {json.dumps(parsed)[:40]}"
             raise click.BadParameter(msg, param_hint="--input")
         inputs = cast("dict[str, Any]", parsed)
     for pair in pairs:
@@ -171,15 +170,3 @@ def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any]
             raise click.BadParameter(msg, param_hint="-i")
         inputs[key] = value
     return inputs
-
-
-def _text(document: str) -> str:
-    if document == "-":
-        return sys.stdin.read()
-    if not document.startswith("@"):
-        return document
-    try:
-        return Path(document[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{document[1:]!r} cannot be read: {error}"
-        raise click.BadParameter(msg, param_hint="--input") from error

@@ -1,11 +1,10 @@
 """``greenroom send``: a message to a run."""
 
-import json
-
 import click
 
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.display.values import emit, look, say
+from greenroom.cli.inputs import read_json
 from greenroom.cli.settings import Settings
 
 
@@ -26,11 +25,7 @@ def send(settings: Settings, run_id: str, name: str, text: str, key: str | None)
     from greenroom.messages.refusals import check
     from greenroom.workflows.control.access.control_socket import ask
 
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        msg = f"it is no JSON: {error}"
-        raise click.BadParameter(msg, param_hint="JSON") from error
+    value = read_json(text, "JSON", files=False)
     with look(settings.home) as reads:
         reads.run(run_id)
     check(ask(settings.home, SignalRun(run_id=run_id, name=name, value=value, key=key)))

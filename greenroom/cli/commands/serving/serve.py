@@ -79,29 +79,36 @@ def serve(
     from greenroom.messages.refusals import check
     from greenroom.workflows.output.live_view import Printer
 
+    output = False if quiet else Printer(runs=True)
+    try:
+        with told(), open_orchestrator(settings, output=output, imports=imports) as orchestrator:
+            tell_of_slow_imports(orchestrator)
+            for app in apps:  # an app that cannot be loaded is reported now, not at its first start
+                check(orchestrator.send(ShowApp(app=app)))
+            with Server(orchestrator, apps, host=host, port=port, allow_origins=origins, mcp=mcp) as server:
+                log_to_home(orchestrator.home, secrets=[server.token.value, *imports.secrets()])
+                ends = _heard_ends()
+                _say(settings, orchestrator.home, server)
+                _wait(orchestrator, ends)
+            note(
+                "stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are taken up "
+                "next time"
+            )
+    except KeyboardInterrupt:
+        note("stopped before it served")
+
+
+def _heard_ends() -> "SimpleQueue[None]":
+    """Return a queue that gets an item with the first Ctrl+C or SIGTERM. A second one ends the process at once."""
     ends: SimpleQueue[None] = SimpleQueue()
 
     def end(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second signal means: do not wait
+        signal.signal(number, signal.SIG_DFL)
         ends.put(None)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with (
-        told(),
-        open_orchestrator(settings, output=False if quiet else Printer(runs=True), imports=imports) as orchestrator,
-    ):
-        tell_of_slow_imports(orchestrator)
-        for app in apps:  # an app that cannot be loaded is reported now, not at its first start
-            check(orchestrator.send(ShowApp(app=app)))
-        with Server(orchestrator, apps, host=host, port=port, allow_origins=origins, mcp=mcp) as server:
-            log_to_home(orchestrator.home, secrets=[server.token.value, *imports.secrets()])
-            _say(settings, orchestrator.home, server)
-            _wait(orchestrator, ends)
-        note(
-            "stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are taken up "
-            "next time"
-        )
+    return ends
 
 
 def _wait(orchestrator: "Orchestrator", ends: "SimpleQueue[None]") -> None:

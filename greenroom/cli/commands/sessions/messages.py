@@ -1,15 +1,13 @@
 """Verbs that send a session a message: ``ask``, ``tell``."""
 
-import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.commands.runs.run import parse_target
 from greenroom.cli.display.values import emit, say
+from greenroom.cli.inputs import read_json
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def ask(
 
     app, name = parse_target(target)
     command = AskSession(
-        app=app, session=name, session_key=key, name=kind, value=_message(text), key=once, timeout=timeout
+        app=app, session=name, session_key=key, name=kind, value=read_json(text, "JSON"), key=once, timeout=timeout
     )
     reply = _send(settings, command)
     assert isinstance(reply, TurnAnswered)
@@ -62,26 +60,13 @@ def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: 
     from greenroom.messages.commands import Accepted, TellSession
 
     app, name = parse_target(target)
-    command = TellSession(app=app, session=name, session_key=key, name=kind, value=_message(text), key=once)
+    command = TellSession(app=app, session=name, session_key=key, name=kind, value=read_json(text, "JSON"), key=once)
     reply = _send(settings, command)
     assert isinstance(reply, Accepted)
     if settings.json:
         emit({"session": reply.run_id, "message": reply.number})
     else:
         say(f"session {reply.run_id} has the message, its number {reply.number}")
-
-
-def _message(text: str) -> Any:
-    if text == "-":
-        text = sys.stdin.read()
-    try:
-        return json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
-    except OSError as error:
-        msg = f"{text[1:]!r} cannot be read: {error}"
-        raise click.BadParameter(msg, param_hint="JSON") from error
-    except ValueError as error:
-        msg = f"it is no JSON: {error}"
-        raise click.BadParameter(msg, param_hint="JSON") from error
 
 
 def _send(settings: Settings, command: "TellSession") -> "Reply":
