@@ -15,6 +15,24 @@ from tests.test_layout import FOLDERS, ROOT
 
 SHIPPED = {".py", ".txt", ".typed", ".sql", ".html", ".css", ".js"}
 
+UNTYPED = """
+from greenroom import Retry, RunFailed, run, tool, workflow
+
+@tool(retry=Retry(attempts=1))
+def letters():
+    return {"a"}
+
+@workflow
+async def spell() -> int:
+    return len(await letters())
+
+try:
+    run(spell)
+except RunFailed as failure:
+    print(failure)
+"""
+"""Fails where only code of the package runs, which an installed package has among the libraries."""
+
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     done = subprocess.run(
@@ -96,3 +114,5 @@ def test_an_installed_wheel_imports_whole_and_answers(wheels: dict[str, Path], t
     )
     run(python, "-W", "error", "-c", script, *modules, cwd=tmp_path, PYTHONPATH="")
     assert "greenroom" in run(python, "-m", "greenroom", "version", cwd=tmp_path, PYTHONPATH="")
+    (tmp_path / "app.py").write_text(UNTYPED)
+    assert run(python, "app.py", cwd=tmp_path, PYTHONPATH="").endswith(f"({tmp_path}/app.py:4)\n")

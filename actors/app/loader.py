@@ -166,7 +166,7 @@ def _load_file(path: Path) -> ModuleType:
     root, name = module_of(path)
     if path.stem == "__init__" and name != path.stem:
         name += ".__init__"  # a package is imported completely
-    parent = _import_package(root, name)
+    parent = None if root == path.parent else _import_package(root, name)  # a dot may also stand in a script's own name
     if parent is not None and path.stem == "__init__":
         return parent
     if str(path.parent) not in sys.path:

@@ -23,7 +23,7 @@ _LOADERS: Final = frozenset({"_call_with_frames_removed", "exec_module"})
 """Functions that run a module's code: the import system's own, and those of other loaders."""
 IN_FUNCTION: Final = "inside a function"
 GUARDED: Final = 'under `if __name__ == "__main__"`'
-NO_FILE: Final = "at an interactive prompt, in an archive or in what was piped to Python"
+NO_FILE: Final = "at an interactive prompt, in a notebook, in an archive or in what was piped to Python"
 SUFFIXES: Final = frozenset({".py", ""})
 """Suffixes of files that workers import. A script that is called by its name often has none."""
 
@@ -68,11 +68,17 @@ def function_site(fn: Callable[..., Any], name: str, *, own_app: bool = False) -
         own_app: Whether workers load the module that decorates the function instead of the one that contains it.
 
     Raises:
-        DefinitionError: It is not a function written in Python.
+        DefinitionError: It is not a function written in Python, or a method.
     """
     plain = inspect.unwrap(fn)
     if not isinstance(plain, FunctionType):
         msg = f"{fn!r} cannot be made a step or workflow: decorate a function"
+        raise DefinitionError(msg)
+    if _is_method(plain):
+        msg = (
+            f"{plain.__qualname__} is a method, and a worker has no object to call it on: decorate a function, and "
+            "give it what it needs as arguments"
+        )
         raise DefinitionError(msg)
     scope, line, qualname, hidden = plain.__globals__, plain.__code__.co_firstlineno, plain.__qualname__, ""
     module = _module_frame()
@@ -86,6 +92,17 @@ def function_site(fn: Callable[..., Any], name: str, *, own_app: bool = False) -
     elif _is_guarded(module):
         hidden = GUARDED
     return _site(scope, qualname, line, hidden, module)
+
+
+def _is_method(fn: FunctionType) -> bool:
+    """Return whether a function is written in a class, and takes an instance or the class first.
+
+    One that says what ``self`` is takes that from its caller as any other argument.
+    """
+    first = fn.__code__.co_varnames[:1] if fn.__code__.co_argcount else ()
+    owner = fn.__qualname__.rpartition(".")[0]
+    in_class = bool(owner) and not owner.endswith("<locals>")
+    return in_class and first in {("self",), ("cls",)} and first[0] not in fn.__annotations__
 
 
 def caller_site(qualname: str) -> Site:

@@ -19,7 +19,7 @@ from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
 from greenroom.actors.models import check_named
 from greenroom.actors.values.conversion import ValueConverter
-from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.errors import DefinitionError, NotSerializable
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import StartProgram
@@ -108,7 +108,12 @@ class Definition:
         Raises:
             NotSerializable: It does not fit the return annotation, or cannot be written as JSON.
         """
-        return self.signature.result.encode(value)
+        try:
+            return self.signature.result.encode(value)
+        except NotSerializable as error:
+            if self.site.file is not None:
+                error.place = f"{self.site.file}:{self.site.line}"
+            raise
 
     def decode_result(self, json: Json) -> Any:
         """Return the result for recorded JSON.
@@ -417,6 +422,8 @@ def _register(definition: Definition) -> None:
 
 def _unfindable(title: str, site: Site) -> str:
     where = site.hidden or (NO_FILE if site.file is None else f"in {site.file}, whose name does not end in .py")
+    if site.file is None and not site.hidden:
+        return f"{title} is defined {where}, where no worker can find it: write it in a file, and import it from there"
     return (
         f"{title} is defined {where}, where no worker can find it: move it to the top level of a file, or call there "
         "the function that makes it"

@@ -26,7 +26,7 @@ from greenroom.actors.failures.inspection import (
     notes_of,
 )
 from greenroom.actors.failures.redaction import redact
-from greenroom.messages.core.errors import GreenroomError, RemoteTraceback, RunFailed, StepFailed
+from greenroom.messages.core.errors import GreenroomError, NotSerializable, RemoteTraceback, RunFailed, StepFailed
 from greenroom.messages.core.failures import HEADER
 
 VARIABLE: Final = "GREENROOM_TRACEBACK"
@@ -100,11 +100,14 @@ def place(error: BaseException, depth: int = 0) -> str:
     found, library = "", ""
     for frame, line in traceback.walk_tb(start):
         file = frame.f_code.co_filename
+        if is_foreign(file) or file.startswith("<"):  # generated code, for example of a dataclass
+            continue
         if file.startswith(LIBRARIES):
             library = f"{file}:{line}"
-        elif not (is_foreign(file) or file.startswith("<")):  # generated code, for example of a dataclass
+        else:
             found = f"{file}:{line}"
-    found = found or library
+    told = error.place if isinstance(error, NotSerializable) else ""
+    found = found or told or library
     if isinstance(error, SyntaxError) and (
         told := _syntax_place(error)
     ):  # the line with the syntax error, not the import

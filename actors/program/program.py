@@ -21,7 +21,7 @@ from greenroom.actors.program.emit_backpressure import EmitBackpressure
 from greenroom.actors.program.endings import INTRUDED, NOTHING_LEFT, discard_task, raise_command, stuck_command
 from greenroom.actors.program.loop.loop import ProgramLoop
 from greenroom.actors.program.loop.tasks import PlainFuture, ProgramTask
-from greenroom.actors.program.loop.unawaited import never_awaited
+from greenroom.actors.program.loop.unawaited import never_awaited, never_started
 from greenroom.actors.program.recorded_failures import exception_of
 from greenroom.actors.program.replay_comparison import Comparison
 from greenroom.actors.program.scope import Scope, scope
@@ -364,6 +364,8 @@ class Program:
                 result=self._definition.encode_result(value), sampling=None if sampling is None else sampling()
             )
             self._state.write()  # raises here if the handler's state is the reason why its reply must not count
+            if self._tasks:
+                self._unawaited += never_started(self._tasks)
             if self._unawaited:
                 ending = Raise(failure=never_awaited(self._unawaited), stop=self._stops)
             self._returned = isinstance(ending, Return)

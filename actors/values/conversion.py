@@ -4,8 +4,10 @@ All arguments and results of steps cross processes and enter the journal as JSON
 values of one annotation. Errors name what does not fit, and where.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from inspect import isawaitable
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
@@ -78,8 +80,8 @@ class ValueConverter:
         try:
             return self.dump(self._adapter.validate_python(value))
         except ValidationError as error:
-            msg = f"{self.owner} does not fit {type_name(self.annotation)}: {sentence(faults(error))}"
-            raise NotSerializable(msg) from error
+            why = f"does not fit {type_name(self.annotation)}: {sentence(faults(error))}"
+            raise self._refusal(value, why) from error
 
     def dump(self, value: object) -> Json:
         """Return a validated value as JSON.
@@ -91,11 +93,18 @@ class ValueConverter:
             json = JsonText.of(self._adapter.dump_python(value, mode="json", warnings="error", round_trip=True))
             check_json(json)
         except (PydanticSerializationError, ValueError) as error:
-            msg = f"{self.owner} cannot be written as JSON: {error}"
-            raise NotSerializable(msg) from error
+            raise self._refusal(value, f"cannot be written as JSON: {error}") from error
         if self._doubtful or (self._models and any(model.__subclasses__() for model in self._models)):
             self._check_returns(value, json)
         return json
+
+    def _refusal(self, value: object, why: str) -> NotSerializable:
+        """Return the error for a value that was refused. What lacks an ``await`` is told as that."""
+        if isawaitable(value):
+            why = "is a call that was not awaited, and no value: write `await` before the call"
+        elif isinstance(value, (list, tuple, set)) and any(map(isawaitable, cast("Iterable[object]", value))):
+            why = "holds calls that were not awaited, and no values: write `await` before each call"
+        return NotSerializable(f"{self.owner} {why}")
 
     def _check_returns(self, value: object, json: JsonText) -> None:
         """Raise if a value would not come back unchanged.

@@ -300,7 +300,14 @@ class DefinitionError(GreenroomError):
 
 
 class NotSerializable(GreenroomError, TypeError):  # noqa: N818  reads like its siblings
-    """A value cannot be written as JSON, so it can be neither journaled nor sent to a process."""
+    """A value cannot be written as JSON, so it can be neither journaled nor sent to a process.
+
+    Attributes:
+        place: Where the function stands whose result it is, ``/path/app.py:31``. No line of the function runs when its
+            result is written. Empty for other values.
+    """
+
+    place: str = ""
 
 
 # Raised if the orchestrator itself cannot continue.

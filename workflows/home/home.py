@@ -354,7 +354,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _in_use(what: str, owner: str) -> HomeInUse:
+    whose = f"pid {owner or 'unknown'}{', which is this process' if owner == str(os.getpid()) else ''}"
+    other = "another journal" if what.startswith("the journal") else "another home with `home=` or --home"
     return HomeInUse(
-        f"{what} is in use by another orchestrator (pid {owner or 'unknown'}); "
-        "stop that one, send commands to it, or choose another home with --home"
+        f"{what} is in use by another orchestrator ({whose}); stop that one, send commands to it, or choose {other}"
     )

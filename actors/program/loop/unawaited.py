@@ -8,10 +8,12 @@ Calls cost nothing extra for this. Python itself notices when a call's coroutine
 frame that held it. That is before the workflow's result counts.
 """
 
+import asyncio
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from types import CoroutineType
 from typing import Any, Final
 
@@ -60,6 +62,19 @@ def never_awaited(calls: Sequence[UnawaitedCall]) -> Failure:
     frames = traceback.StackSummary.from_list([traceback.FrameSummary(first.file, first.line, first.function)])
     shown = f"{HEADER}{''.join(frames.format())}{TYPE}: {message}"
     return Failure(outcome="error", type=TYPE, message=message, traceback=bounded(shown), place=bounded(first.place))
+
+
+def never_started(tasks: Iterable["asyncio.Task[Any]"]) -> list[UnawaitedCall]:
+    """Return the calls of tasks that nobody awaited or cancelled, and that had no turn to begin.
+
+    They would be closed with the program, and Python reports no coroutine that was closed.
+    """
+    coroutines: list[Any] = [task.get_coro() for task in tasks if not (task.done() or task.cancelling())]
+    return [
+        _unawaited_call(coroutine)
+        for coroutine in coroutines
+        if iscoroutine(coroutine) and getcoroutinestate(coroutine) == CORO_CREATED
+    ]
 
 
 def _unawaited_call(coroutine: "CoroutineType[Any, Any, Any]") -> UnawaitedCall:

@@ -210,6 +210,26 @@ def test_what_was_closed_or_cancelled_on_purpose_is_not_forgotten(orchestrator, 
     assert orchestrator.start(failing.forgets, what).result(timeout=60) == "done"
 
 
+def test_a_task_that_is_left_before_it_began_is_a_forgotten_call(orchestrator):
+    error = failure_of(orchestrator, failing.leaves)
+    assert f"({APP}:{line('a task that is left')})" in str(error)
+    assert "never awaited" in str(error)
+
+
+# ---------------------------------------------------------------- results that cannot be carried
+
+
+def test_a_result_that_cannot_be_carried_leads_to_the_function_that_returned_it(orchestrator):
+    error = failure_of(orchestrator, failing.spread)
+    assert str(error).endswith(f"annotate it with the type that it has ({APP}:{line('the tool with a set')})")
+
+
+def test_a_call_in_a_result_is_told_as_what_lacks_its_await(orchestrator):
+    error = failure_of(orchestrator, failing.hands_out)
+    assert "the result of workflow `hands_out` holds calls that were not awaited" in str(error)
+    assert f"({APP}:{line('the workflow with a call')})" in str(error)
+
+
 # ---------------------------------------------------------------- a plain script
 
 SCRIPT = """

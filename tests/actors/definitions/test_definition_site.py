@@ -225,3 +225,10 @@ def test_a_package_may_have_the_name_of_a_module_that_others_use(write_app: Writ
     loader.preload(str(write_app(text, "email/flows.py")))
     assert refs() == {"email.flows:a"}
     assert "flows" in sys.modules
+
+
+def test_a_script_may_have_dots_in_its_name_and_belongs_to_no_package_for_that(write_app: WriteApp) -> None:
+    text = "from greenroom import tool\n@tool\ndef a() -> int:\n    return 1\n"
+    loader.preload(str(write_app(text, "my-app.v2.py")))
+    loader.preload(str(write_app(text, "bundle/flows.v2.py")))
+    assert refs() == {"my-app.v2:a", "flows.v2:a"}

@@ -91,6 +91,36 @@ def test_a_definition_at_a_prompt_says_so() -> None:
     text = "from greenroom import tool\n@tool\ndef f() -> None: ...\nf.definition.app"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "tool `f` is defined at an interactive prompt" in done.stderr
+    assert "where no worker can find it: write it in a file, and import it from there" in done.stderr
+
+
+def test_a_method_is_refused_where_it_is_decorated() -> None:
+    with pytest.raises(DefinitionError, match=r"Shop\.price is a method, and a worker has no object to call it on"):
+
+        class Shop:
+            @tool
+            def price(self, item: str) -> int:
+                return len(item)
+
+    with pytest.raises(DefinitionError, match=r"Stock\.count is a method"):
+
+        class Stock:
+            @classmethod
+            @tool
+            def count(cls, item: str) -> int:
+                return len(item)
+
+    class Prices:
+        @staticmethod
+        @tool
+        def plain(item: str) -> int:
+            return len(item)
+
+        @tool
+        def given(self: str) -> int:
+            return len(self)
+
+    assert Prices.plain.fn("ink") == Prices.given.fn("ink") == 3
 
 
 @pytest.mark.parametrize(

@@ -213,3 +213,16 @@ def test_what_is_no_score_is_refused(returned: object) -> None:
 def test_a_score_that_is_no_number_is_refused_with_the_scale() -> None:
     with pytest.raises(TypeError, match=r"between 0\.0 and 1\.0, not at 'high'"):
         Score("high")  # type: ignore[arg-type]
+
+
+def test_what_lacks_an_await_is_told_as_that() -> None:
+    async def call() -> int:
+        return 1
+
+    given = call()
+    for annotation in (int, Any):
+        with pytest.raises(NotSerializable, match="it is a call that was not awaited, .*: write `await` before"):
+            ValueConverter(annotation, "it").encode(given)
+        with pytest.raises(NotSerializable, match="it holds calls that were not awaited, .*: write `await` before"):
+            ValueConverter(annotation, "it").encode([1, given])
+    given.close()

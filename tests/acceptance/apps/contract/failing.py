@@ -261,6 +261,28 @@ async def forgets(what: str) -> str:  # noqa: C901  a line for each
     return await fine("done")
 
 
+@workflow
+async def leaves() -> str:
+    done = await fine("done")
+    asyncio.create_task(fine("x"))  # noqa: RUF006  # a task that is left
+    return done
+
+
+@tool(retry=Retry(attempts=1))  # the tool with a set
+def spreads():  # type: ignore[no-untyped-def]
+    return {"x"}
+
+
+@workflow
+async def spread() -> None:
+    await spreads()
+
+
+@workflow  # the workflow with a call
+async def hands_out() -> list[str]:
+    return [fine("x")]  # type: ignore[list-item]
+
+
 class Nothing(BaseModel):
     pass
 
