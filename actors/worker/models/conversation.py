@@ -15,7 +15,7 @@ from greenroom.actors.values.conversion import ValueConverter
 from greenroom.actors.worker.models.model_answer import InvalidAnswer, read_answer
 from greenroom.actors.worker.models.prompt import output_schema, reply_of
 from greenroom.messages.core.errors import InvalidInput, StepFailed
-from greenroom.messages.core.json_text import text_of
+from greenroom.messages.core.json_text import shown, text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import (
     AssistantMessage,
@@ -66,8 +66,8 @@ def conversation_request(
         instructions=definition.instructions,
         schema=None if summary else output_schema(definition),
         settings=definition.settings,
-        messages=tuple(messages),
-        tools=() if summary else tools,
+        messages=shown(tuple(messages)),
+        tools=() if summary else shown(tools),
         timeout=definition.options.timeout,
     )
     return request, part

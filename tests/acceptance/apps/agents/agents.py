@@ -1,5 +1,6 @@
 """An agent with tools that leave marks outside, so that a call that ran twice is seen."""
 
+import json
 import os
 import time
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from greenroom import LLM, Conversation, MockModel, Retry, evaluator, session, tool, workflow
-from greenroom.actors.models import ModelReply
+from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.messages.transcript import ToolCall
 from tests.acceptance.apps.effects import append
 from tests.acceptance.apps.limits import unruly
@@ -174,6 +175,26 @@ async def chat(state: Chat, message: Say) -> str:
 
 
 circler = LLM("circler", tools=[note], model=model(asks(("note", ARGUMENTS.format("again")))))
+
+
+class Frank:
+    """A model of the user's own that calls its first tool once, then repeats what it has noted about that call."""
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        form: Any = request.tools[0].parameters
+        if len(request.messages) == 1:
+            text = json.dumps(dict.fromkeys(form["required"], LOG))
+            return ModelReply(calls=(ToolCall(id="c", name="note", arguments=text),), raw={"asked": form["required"]})
+        asked: Any = request.messages[1]
+        return ModelReply(json.dumps([asked.raw["asked"], form]))
+
+
+frank = LLM("frank", tools=[note], output=list[Any], model=Frank())
+
+
+@workflow
+async def speak_frankly() -> list[Any]:
+    return await frank("go")
 
 
 @workflow

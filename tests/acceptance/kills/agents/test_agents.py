@@ -228,6 +228,13 @@ def test_killed_workers_do_not_change_an_agents_answer(tmp_path, home, mark, log
             assert set(lines(log)) == {"one", "two", "three"}
 
 
+def test_a_model_of_ones_own_is_given_its_tools_and_what_it_has_answered_as_plain_values(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        asked, form = orchestrator.start(agents.speak_frankly).result(timeout=30)
+        assert asked == ["text", "log"]
+        assert form["properties"]["text"]["type"] == "string"
+
+
 def test_an_agent_that_runs_in_circles_fails_the_run(tmp_path, home, mark, log):
     with open_orchestrator(tmp_path / "runs.db") as orchestrator:
         run = orchestrator.start(agents.circle)
