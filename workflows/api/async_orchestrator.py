@@ -37,6 +37,13 @@ S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
 
 
+def _check(plain: object, twin: str) -> None:
+    """Raise if a twin is not made for an object of its kind. Checked at run time, because callers need not be typed."""
+    if not isinstance(plain, BaseOrchestrator):
+        msg = f"{twin} is what `async with {twin.removeprefix('Async')}(...)` gives, with the same arguments"
+        raise TypeError(msg)
+
+
 class AsyncBaseOrchestrator(Twin[PlainT], Generic[PlainT]):
     """The methods of ``Orchestrator`` and ``Client``, awaited.
 
@@ -47,6 +54,7 @@ class AsyncBaseOrchestrator(Twin[PlainT], Generic[PlainT]):
 
     def __init__(self, plain: PlainT) -> None:
         """Made by ``async with Orchestrator(...)``, ``async with Client(...)`` and their ``aio``."""
+        _check(plain, type(self).__name__)
         super().__init__(plain, plain.threads)
 
     def __repr__(self) -> str:

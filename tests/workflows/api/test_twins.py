@@ -179,3 +179,11 @@ def test_a_coroutine_of_a_twin_is_nothing_but_one() -> None:
     call: Coroutine[Any, Any, int] = threads.call(lambda: 1)
     call.close()
     threads.close()
+
+
+def test_a_twin_that_is_called_like_what_it_belongs_to_says_how_it_is_made() -> None:
+    given: Any = "runs.db"
+    with pytest.raises(TypeError, match=r"AsyncOrchestrator is what `async with Orchestrator\(\.\.\.\)` gives"):
+        AsyncOrchestrator(given)
+    with pytest.raises(TypeError, match=r"`async with Client\(\.\.\.\)`"):
+        AsyncClient(given)
