@@ -9,7 +9,7 @@ from greenroom.messages.core.errors import (
     StepQuarantined,
     StepRejected,
 )
-from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.json_text import plain, shown
 from greenroom.messages.frames.worker import Resolution
 
 
@@ -23,7 +23,7 @@ def exception_of(resolution: Resolution) -> Exception:
             cancelled = RunCancelled(message)
             cancelled.call = resolution.key
             return cancelled
-        step, attempts = resolution.child_step, resolution.child_attempts
+        step, attempts = resolution.child_step, shown(resolution.child_attempts)
         fallen = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
         fallen.call = resolution.key
         return reconstructed(fallen, failure)

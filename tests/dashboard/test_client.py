@@ -132,6 +132,7 @@ def test_what_is_refused_there_is_raised_here(client):
         client.get("broken").result(30)
     assert (caught.value.run_id, caught.value.step) == ("broken", "explode#1")
     assert [attempt.outcome for attempt in caught.value.attempts] == ["error"]
+    assert caught.value.attempts[0].progress["lit"] == "the moon"
     with pytest.raises(IdConflict):
         start(client, "broken", "broken", why="the sun")
     refused = client.send(SignalRun(run_id="broken", name="Word", value={"text": "so"}))

@@ -285,3 +285,9 @@ def test_every_frame_is_shown_where_that_is_asked_for(orchestrator, monkeypatch,
         error = failure_of(full, failing.own)
     assert "/actors/" in str(error.__cause__)
     assert len(traceback.extract_tb(error.__traceback__)) > 2
+
+
+def test_how_far_a_failed_step_was_is_in_the_error_of_its_run_as_the_value_that_it_reported(orchestrator):
+    (attempt,) = failure_of(orchestrator, failing.stopping).attempts
+    assert attempt.progress["done"] == 3
+    assert orchestrator.start(failing.tells_how_far).result(timeout=60) == 3

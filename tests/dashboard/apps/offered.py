@@ -27,6 +27,7 @@ def add(a: int, b: int) -> int:
 
 @tool(retry=ONCE)
 def explode(why: str) -> None:
+    current().heartbeat({"lit": why})
     raise ValueError(why)
 
 

@@ -14,6 +14,7 @@ from greenroom.actors.failures.reconstruction import with_location
 from greenroom.messages.advice import install, serve
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.json_text import shown
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 
@@ -109,7 +110,7 @@ def good(response: httpx.Response) -> httpx.Response:
     found = problem_of(response)
     code, detail = str(found.get("code", "")), str(found.get("detail", f"status {response.status_code}"))
     if code == "run_failed":
-        attempts = _ATTEMPTS.validate_json(json.dumps(found.get("attempts") or []))
+        attempts = shown(_ATTEMPTS.validate_json(json.dumps(found.get("attempts") or [])))
         error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
         failure = found.get("failure")
         raise error if failure is None else with_location(error, Failure.model_validate_json(json.dumps(failure)))

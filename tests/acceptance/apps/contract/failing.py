@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from greenroom import Retry, RunFailed, StepFailed, approve, emit, receive, run, session, sleep, tool, workflow
+from greenroom import Retry, RunFailed, StepFailed, approve, current, emit, receive, run, session, sleep, tool, workflow
 
 
 class Base(Exception):
@@ -290,3 +290,23 @@ class Nothing(BaseModel):
 @session(state=Nothing)
 async def handler(state: Nothing, message: Go) -> str:
     return await fail(message.word)
+
+
+@tool(retry=Retry(attempts=1))
+def stops() -> None:
+    current().heartbeat({"done": 3})
+    raise ValueError("at the fourth")
+
+
+@workflow
+async def stopping() -> None:
+    await stops()
+
+
+@workflow
+async def tells_how_far() -> object:
+    try:
+        await stopping()
+    except RunFailed as error:
+        (attempt,) = error.attempts
+        return attempt.progress["done"]
