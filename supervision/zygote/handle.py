@@ -226,6 +226,8 @@ class ZygoteHandle:
                 packet = self._control.recv(MAX_PACKET_BYTES)
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # a packet of ours was not read, which is told before what was sent to us
+                continue
             except OSError:
                 packet = b""
             if not packet:

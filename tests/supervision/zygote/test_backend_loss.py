@@ -21,8 +21,11 @@ from greenroom.messages.core.failures import Exit
 from greenroom.supervision.jobs import ImportKilled
 from greenroom.supervision.kernel import linux, orphans
 from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.policy.worker_environment import NOTHING
 from greenroom.supervision.zygote.backend import START_ATTEMPTS
-from tests.supervision.harness import HERE, PATIENCE, Life, Scene, born
+from greenroom.supervision.zygote.environments import Environments
+from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance, KeeperProcess
+from tests.supervision.harness import HERE, PATIENCE, Life, Scene, born, entry
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow
@@ -160,6 +163,37 @@ def test_an_import_that_is_killed_each_time_is_no_fault_of_the_app_and_may_be_tr
         await (await born(app.scene.backend)).end_by("leave", 0)
 
     app.scene.run(story())
+
+
+class Awaited(FirstKeeper):
+    """A first keeper that notes when a backend takes it over; in the same turn of the loop it is told its app."""
+
+    def __init__(self, inheritance: Inheritance) -> None:
+        super().__init__("", inheritance, None)
+        self.taken = asyncio.Event()
+
+    def take(self, inheritance: Inheritance) -> KeeperProcess | None:
+        self.taken.set()
+        return super().take(inheritance)
+
+
+def test_a_zygote_that_is_killed_before_it_hears_of_its_app_is_replaced(make_scene: Callable[..., Scene]) -> None:
+    """The packet that it has not read must not hide how it ended: an app that was never imported has no fault."""
+    first = Awaited(Inheritance.of(entry().path, Environments(NOTHING, None).shared(), ""))
+    scene = make_scene("zygote", first=first)
+    (keeper,) = psutil.Process().children()
+    (zygote,) = eventually(keeper.children)
+    zygote.suspend()
+
+    async def story() -> None:
+        start = asyncio.create_task(scene.backend.start())
+        await first.taken.wait()
+        zygote.kill()
+        dead(keeper.pid)
+        await start
+        await (await born(scene.backend)).end_by("leave", 0)
+
+    scene.run(story())
 
 
 def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make_scene: Callable[..., Scene]) -> None:
