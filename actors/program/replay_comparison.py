@@ -72,7 +72,13 @@ class Comparison:
 
     def asks(self, request: Request) -> None:
         """Compare a request."""
-        asked = Asked(key=request.key, what=_what(request), arguments=_arguments(request), place=self._place())
+        asked = Asked(
+            key=request.key,
+            what=_what(request),
+            arguments=_arguments(request),
+            transcript=request.transcript if isinstance(request, ScheduleStep) else None,
+            place=self._place(),
+        )
         self._asked[request.key] = asked
         if request.key not in self._missing:
             self._new[request.key] = asked
@@ -205,6 +211,9 @@ def _arguments(request: Request) -> Any:
 
 
 def _shown(asked: Asked) -> Asked:
+    new = () if asked.transcript is None else asked.transcript.new
+    if sum(len(text_of(entry.message)) for entry in new) > SHOWN_BYTES:
+        asked = asked.model_copy(update={"transcript": None})
     if len(text_of(asked.arguments)) <= SHOWN_BYTES:
         return asked.model_copy(update={"arguments": plain(asked.arguments)})
     return asked.model_copy(update={"arguments": None, "too_long": True})

@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 
 from greenroom.messages.core.json_text import plain, text_of
 from greenroom.messages.core.message import Json, Message, Shown
+from greenroom.messages.transcript import TranscriptUse
 
 READ_BYTES: Final = 256 * 1024
 """Longest arguments that are parsed for a comparison, in bytes."""
@@ -31,6 +32,8 @@ class Asked(Message):
     arguments: Shown = None
     too_long: bool = False
     """Whether the arguments are left out because they are too long to show."""
+    transcript: TranscriptUse | None = None
+    """For a model call: the conversation that it reads, unless that is too long to show. Not journaled."""
     place: str = ""
     """File and line of the user's code that awaits it, ``/path/app.py:31``; empty if unknown."""
 

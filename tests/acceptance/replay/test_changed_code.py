@@ -18,7 +18,7 @@ APP = '''
 from pathlib import Path
 
 from pydantic import BaseModel
-from greenroom import receive, tool, workflow
+from greenroom import LLM, MockModel, receive, tool, workflow
 
 
 class Go(BaseModel):
@@ -55,6 +55,16 @@ async def trip(folder: str) -> str:
 @workflow
 async def parent(folder: str) -> str:
     return await child(folder)
+
+
+writer = LLM("writer", tools=[other], model=MockModel(replies=["written"], latency=0.0))
+
+
+@workflow
+async def letter(folder: str) -> str:
+    said = await writer("Write.")
+    await receive(Go)
+    return said
 '''
 
 
@@ -230,3 +240,29 @@ def test_a_run_whose_version_is_gone_is_parked_and_says_so(app, life):
         run = orchestrator.get("r")
         run.resume()
         assert run.result(30) == "first 7"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change"),
+    [
+        ('writer("Write.")', 'writer("Write more.")', 'conversation[1].text was "Write." and is "Write more."'),
+        ("[other]", "[other, note]", "conversation[0].tools was"),
+        (
+            "def other(folder",
+            "def other(place",
+            'conversation[0].tools[0].parameters.required[0] was "folder" and is "place"',
+        ),
+    ],
+)
+def test_what_an_agent_is_told_otherwise_is_named(app, life, old, new, change):
+    begin(life, app, "letter")
+    edit(app, old, new)
+    with life() as orchestrator:
+        run = orchestrator.get("r")
+        go(orchestrator)
+        with pytest.raises(RunParked) as caught:
+            run.result(30)
+        assert change in str(caught.value)
+        (parked,) = [stored.event for stored in run.events() if isinstance(stored.event, Parked)]
+    assert parked.difference is not None
+    assert parked.difference.asked[0].transcript is None

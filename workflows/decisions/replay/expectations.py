@@ -1,13 +1,15 @@
 """What a replay is compared with, and the description of a difference. Pure: everything is made from a run's state."""
 
+from itertools import zip_longest
 from typing import Final
 
 from greenroom.messages.advice import fork, resume
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
-from greenroom.messages.frames.replay_differences import READ_BYTES, Difference, changes, digest
+from greenroom.messages.frames.replay_differences import READ_BYTES, Asked, Difference, changes, digest
 from greenroom.messages.frames.worker import Diverge
-from greenroom.workflows.state.run_state import Question, RunState
+from greenroom.messages.transcript import entry_id, newest_first
+from greenroom.workflows.state.run_state import Question, RunState, Step
 
 MOST_CHANGES: Final = 5
 STEADY: Final = (
@@ -57,6 +59,7 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
     if difference.kind == "arguments" and not difference.asked[0].too_long and len(text_of(held)) <= READ_BYTES:
         found = changes(held, difference.asked[0].arguments)
         step = state.steps.get(difference.key)
+        found = _conversation_changes(state, step, difference.asked[0]) or found
         what, asked = _what(state, difference.key), difference.asked[0].what
         if step is not None and what != asked and (step.open or not found):
             found.insert(0, f"it was {what} and is {asked}")
@@ -65,6 +68,7 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
             "seq": state.asked.get(difference.key),
             "what": _what(state, difference.key),
             "arguments": plain(held) if len(text_of(held)) <= SHOWN_BYTES else None,
+            "asked": tuple(each.model_copy(update={"transcript": None}) for each in difference.asked),
             "changes": tuple(found[:MOST_CHANGES]),
         }
     )
@@ -76,6 +80,21 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
         begin, hint = "its code has changed", ""
     ways = ways_on(state, unchanged=difference.unchanged)
     return f"{begin}, and the journal cannot be replayed: {whole.sentence()}.{hint} {ways}", whole
+
+
+def _conversation_changes(state: RunState, step: Step | None, asked: Asked) -> list[str]:
+    """Return where the conversation that a model call reads differs: its arguments only name the last entry."""
+    use = asked.transcript
+    if step is None or use is None:
+        return []
+    tip, stored = (step.reads, state.entries) if use.library else (step.transcript, state.transcripts)
+    entries = {**stored, **{entry_id(entry): entry for entry in use.new}}
+    try:
+        held, now = (list(newest_first(entries, each))[::-1] for each in (tip or "", use.tip))
+    except LookupError:  # it also builds on an answer that was replaced meanwhile
+        return []
+    pairs = enumerate(zip_longest(held, now))
+    return [each for place, pair in pairs for each in changes(*pair, f"conversation[{place}]")]
 
 
 def ways_on(state: RunState, *, unchanged: bool = False) -> str:
