@@ -99,10 +99,10 @@ def _is_method(fn: FunctionType) -> bool:
 
     One that says what ``self`` is takes that from its caller as any other argument.
     """
-    first = fn.__code__.co_varnames[:1] if fn.__code__.co_argcount else ()
+    first = fn.__code__.co_varnames[0] if fn.__code__.co_argcount else ""
     owner = fn.__qualname__.rpartition(".")[0]
     in_class = bool(owner) and not owner.endswith("<locals>")
-    return in_class and first in {("self",), ("cls",)} and first[0] not in fn.__annotations__
+    return in_class and first in {"self", "cls"} and first not in fn.__annotations__
 
 
 def caller_site(qualname: str) -> Site:

@@ -4,9 +4,11 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import apsw
 
+from greenroom.journal.database import Database
 from greenroom.messages.core.errors import JournalCorrupt, JournalError
 from greenroom.messages.secrets.file_trust import objection
 
@@ -109,12 +111,12 @@ def make_file(path: Path) -> None:
 
 def _header() -> bytes:
     """Return the bytes of a journal without tables."""
-    connection = apsw.Connection(":memory:")
-    connection.pragma("application_id", APPLICATION_ID)
+    memory = apsw.Connection(":memory:")
     try:
-        return bytes(connection.serialize("main"))
+        cast("Database", memory).pragma("application_id", APPLICATION_ID)
+        return bytes(memory.serialize("main"))
     finally:
-        connection.close()
+        memory.close()
 
 
 def is_empty(path: Path) -> bool:

@@ -62,7 +62,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
     _ssock: socket.socket
     """The end that is read of the pair with which asyncio wakes the loop."""
-    time = staticmethod(monotonic)  # one call less than the method of the base
+    time = staticmethod(monotonic)  # pyright: ignore[reportAssignmentType]  # the base has a method that calls it
 
     def __init__(self, selector: _Selector, hear: Callable[..., None], call: Callable[..., None]) -> None:
         super().__init__(selector)
