@@ -57,15 +57,9 @@ class IdleMonitor:
             self._commands -= 1
 
     def idle(self) -> bool:
-        """Return whether there is no unfinished work. A command that waits for a session's reply does not count.
-
-        Events that say what waits for a worker are appended first: nothing comes that they could go with.
-        """
+        """Return whether there is no unfinished work. A command that waits for a session's reply does not count."""
         commands = self._commands > self._router.asking
-        if commands or self._runs.working() or self._schedules.working() or self._working():
-            return False
-        self._runs.flush_queued()
-        return not self._runs.working()
+        return not (commands or self._runs.working() or self._schedules.working() or self._working())
 
     def awaited(self) -> bool:
         """Return whether a caller waits for a reply, or waits for a run and has seen every change of it."""

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from greenroom.journal.interface import Append
 from greenroom.messages.core.errors import EventUnwritable, GreenroomError, JournalError, SequenceConflict
-from greenroom.messages.events.events import AnyEvent, ProgramStarted, StepScheduled
+from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records.evaluation import Evaluation
 from greenroom.supervision.loop.actor import tell_living
 from greenroom.supervision.loop.clock import Alarm
@@ -48,10 +48,6 @@ SESSION_PATIENCE: Final = 0.1
 """Seconds that a session stays in memory after its newest turn: the next message of a burst finds it there. Reading a
 session takes about a millisecond, and thousands that got one message each should not all be in memory at once."""
 
-QUEUED: Final = frozenset({ProgramStarted, StepScheduled})
-"""Events that only say what waits for a worker, or for the program's first turn. If they are lost, the next
-orchestrator asks the program again, and records the same."""
-
 
 class RunActor(EventSourcedActor[Effect]):
     """One run. Lives on the reactor while the run has something to do.
@@ -75,8 +71,6 @@ class RunActor(EventSourcedActor[Effect]):
         self.state = state
         self._unwritten: list[AnyEvent] = []
         """Events without effects; they go with the next append, or when the registry calls ``_flush``."""
-        self._queued = False
-        """Whether the registry will call ``_flush_queued``."""
         report: Callable[[Input], None] = partial(tell_living, self.actor_ref)
         self._steps = StepJobs(dependencies, state, report)
         self._evaluations: dict[str, EvaluationJobs[JudgeCalls]] = {}
@@ -187,7 +181,9 @@ class RunActor(EventSourcedActor[Effect]):
             self._resolutions = outcomes
             self._tell_program()
         if events and not (then or settles_now) and reply is None:
-            self._keep(events)
+            if not self._unwritten:
+                self._dependencies.registry.linger(self._flush)
+            self._unwritten.extend(events)
         elif events:
             receipt = decision.receipt
             self._write(events, then, None if reply is None else lambda error: reply(error, receipt))
@@ -199,20 +195,6 @@ class RunActor(EventSourcedActor[Effect]):
         if then:
             self._follow(then)
         self._settle()
-
-    def _keep(self, events: Sequence[AnyEvent]) -> None:
-        """Keep events without effects until others follow, at most for a while."""
-        linger = self._dependencies.registry.linger
-        if not QUEUED.issuperset(map(type, events)):
-            linger(self._flush)
-        elif not self._queued:
-            self._queued = True
-            linger(self._flush_queued, queued=True)
-        self._unwritten.extend(events)
-
-    def _flush_queued(self) -> None:
-        self._queued = False
-        self._flush()
 
     def _flush(self) -> None:
         """Append the events without effects, if they have not gone with others."""

@@ -63,8 +63,8 @@ class Registry(Protocol):
         """Return whether an ended run may stay in memory until its answers are rated, or ``leave`` is called."""
         ...
 
-    def linger(self, flush: Callable[[], None], *, queued: bool = False) -> None:
-        """Call ``flush`` after some milliseconds, or later if it is for what is ``queued``."""
+    def linger(self, flush: Callable[[], None]) -> None:
+        """Call ``flush`` after some milliseconds, together with those of other actors."""
         ...
 
     def published(self, run_id: str) -> None:

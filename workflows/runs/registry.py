@@ -37,9 +37,6 @@ CROWD: Final = 8
 """Runs with such events from which on their steps take longer than that, so that each event would go by itself."""
 LINGER_IN_CROWD: Final = 0.1
 """Seconds that events may stay in memory then."""
-LINGER_IN_QUEUE: Final = 1.0
-"""Seconds that events may stay in memory which only say what waits for a worker. If a worker is found sooner, they go
-with what follows."""
 
 
 class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
@@ -59,8 +56,6 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         """Set when the actor of a run that has ended leaves memory."""
         self._lingering: list[Callable[[], None]] = []
         """Functions that are called together, after ``LINGER`` or ``LINGER_IN_CROWD``."""
-        self._queued: list[Callable[[], None]] = []
-        """Functions that are called together, after ``LINGER_IN_QUEUE``."""
         self.budgets = BudgetAccounts()
         self.resident = ResidentRuns()
         self.starter = RunStarter(self)
@@ -136,30 +131,23 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
 
     # ------------------------------------------------------------ what actors tell the registry
 
-    def linger(self, flush: Callable[[], None], *, queued: bool = False) -> None:
+    def linger(self, flush: Callable[[], None]) -> None:
         """See ``Registry``. One timer serves all actors: they are many, and most have written long before."""
-        lingering = self._queued if queued else self._lingering
-        if not lingering:
-            after, then = (LINGER_IN_QUEUE, self._flush) if queued else (LINGER, self._flush_unless_crowded)
-            self._reactor.loop.call_later(after, then, lingering)
-        lingering.append(flush)
+        if not self._lingering:
+            self._reactor.loop.call_later(LINGER, self._flush_unless_crowded)
+        self._lingering.append(flush)
 
-    def _flush_unless_crowded(self, lingering: list[Callable[[], None]]) -> None:
-        if len(lingering) > CROWD:
-            self._reactor.loop.call_later(LINGER_IN_CROWD - LINGER, self._flush, lingering)
+    def _flush_unless_crowded(self) -> None:
+        if len(self._lingering) > CROWD:
+            self._reactor.loop.call_later(LINGER_IN_CROWD - LINGER, self._flush)
         else:
-            self._flush(lingering)
+            self._flush()
 
-    def _flush(self, lingering: list[Callable[[], None]]) -> None:
-        functions = lingering.copy()
-        lingering.clear()
+    def _flush(self) -> None:
+        lingering, self._lingering = self._lingering, []
         if not self._closed:
-            for flush in functions:
+            for flush in lingering:
                 flush()
-
-    def flush_queued(self) -> None:
-        """Append now what says what waits for a worker."""
-        self._flush(self._queued)
 
     def rate(self, run_id: str, sample: str, seq: int, /) -> None:
         """See ``Registry``."""

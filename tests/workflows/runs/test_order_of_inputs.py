@@ -44,7 +44,7 @@ class Surroundings:
             registry=SimpleNamespace(
                 budgets=BudgetAccounts(),
                 resident=SimpleNamespace(keep=nothing, drop=nothing),
-                linger=lambda flush, **_options: self.lingering.append(flush),
+                linger=self.lingering.append,
                 route=nothing,
                 published=nothing,
                 announce=nothing,

@@ -92,7 +92,7 @@ class Orchestrators:
             registry=SimpleNamespace(
                 budgets=self.budgets,
                 resident=SimpleNamespace(keep=nothing, drop=nothing),
-                linger=lambda flush, **_options: self.calls.append((flush, ())),
+                linger=lambda flush: self.calls.append((flush, ())),
                 route=self.route,
                 published=nothing,
                 announce=nothing,
