@@ -1,4 +1,4 @@
-"""Ids of runs and keys of messages: which ones users may choose, and how the others are made. Pure.
+"""Ids of runs and keys of messages: which ones users may choose and ask for, and how the others are made. Pure.
 
 Ids made from other ids, those of children and of scheduled runs, contain a ``~``, which no chosen id may contain. In
 older journals children are called ``PARENT.N``, which a user may have chosen: before a child is started under an id
@@ -24,6 +24,24 @@ REDRIVE: Final = "redrive/"
 _CHOSEN: Final = re.compile(r"[A-Za-z0-9._-]+")
 _SENT: Final = re.compile(r".+:([0-9.]+/)?tell\(.*\)#[0-9]+", re.DOTALL)
 """Keys of messages that programs send: the sender's id and its call."""
+
+
+def text_given(what: str, given: object) -> str:
+    """Return a text by which something is looked up.
+
+    Raises:
+        TypeError: It is no text, but for instance a handle or a number.
+        ValueError: No text in a journal is like it.
+    """
+    if not isinstance(given, str):
+        msg = f"{what} is a str, not {given!r:.250}"
+        raise TypeError(msg)
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        msg = f"{what} holds what is no character: {given!r:.250}"
+        raise ValueError(msg) from error
+    return given
 
 
 def id_fault(given: object) -> str | None:

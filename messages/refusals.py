@@ -1,9 +1,11 @@
 """Refusals that several places make, and the errors that refused commands raise. Pure."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, ParamSpec, TypeVar, get_args
 
-from greenroom.messages.commands import Refused, Reply
+from pydantic import ValidationError
+
+from greenroom.messages.commands import Command, Refused, Reply
 from greenroom.messages.core.errors import (
     CodecError,
     GreenroomError,
@@ -19,8 +21,11 @@ from greenroom.messages.core.errors import (
     SessionClosed,
 )
 from greenroom.messages.core.json_text import JsonText, text_of
-from greenroom.messages.core.message import Json
+from greenroom.messages.core.message import Json, Message
 from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES
+
+P = ParamSpec("P")
+M = TypeVar("M", bound=Message)
 
 REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "invalid": InvalidInput,
@@ -36,6 +41,7 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "busy": ScheduleBusy,
 }
 """The exception for each code of a refusal; a ``GreenroomError`` for any other."""
+_COMMANDS: Final = frozenset(get_args(get_args(Command)[0]))
 LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
 """Maximum size in bytes of a message as JSON; as much is left for the state that is sent with it."""
 LONGEST_ARGUMENTS = MAX_FRAME_BYTES // 4 * 3 - 1024 * 1024
@@ -84,3 +90,29 @@ def _too_long(value: Json, what: str, most: int) -> Refused | None:
         return None
     message = f"{what} has {size} bytes as JSON, and {most} are the most: {IN_A_FILE}"
     return Refused(code="invalid", message=message)
+
+
+def check_command(given: object) -> None:
+    """Raise ``TypeError`` for what is no command."""
+    if type(given) not in _COMMANDS:
+        msg = (
+            'send() takes a command of greenroom.messages.commands, such as CancelRun(run_id="run-1"), not '
+            f"{given!r:.200}; a run is sent a message with run.signal()"
+        )
+        raise TypeError(msg)
+
+
+def checked(command: Callable[P, M], *args: P.args, **members: P.kwargs) -> M:
+    """Return a command with members that a caller has given.
+
+    Raises:
+        InvalidInput: A member is of another type.
+    """
+    try:
+        return command(*args, **members)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        faults = tuple(
+            (".".join(map(str, each["loc"])), f"{each['msg']}, not {each['input']!r:.100}") for each in found
+        )
+        raise InvalidInput("; ".join(f"{name}: {why}" for name, why in faults), faults) from None

@@ -53,7 +53,7 @@ def read_cursor(of: str, cursor: str, kinds: Sequence[type[Any]]) -> Place:
     try:
         text = urlsafe_b64decode(cursor[:LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4))
         found: Any = from_json(text)
-    except (binascii.Error, UnicodeEncodeError, ValueError):
+    except (binascii.Error, ValueError, TypeError, AttributeError):  # the latter two for what is no text
         raise bad_cursor(of) from None
     parts: list[Any] = cast("Any", found) if isinstance(found, list) else []
     if [type(part) for part in parts] != [str, *kinds]:
@@ -79,6 +79,6 @@ def check_limit(limit: int | None) -> None:
     Raises:
         ValueError: It is below 1.
     """
-    if limit is not None and limit < 1:
-        msg = f"limit is how many are given at most, from 1 on, not {limit!r}"
+    if limit is not None and (not isinstance(limit, int) or limit < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"limit is how many are given at most, from 1 on, not {limit!r:.100}"
         raise ValueError(msg)

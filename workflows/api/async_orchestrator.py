@@ -84,7 +84,7 @@ class AsyncBaseOrchestrator(Twin[PlainT], Generic[PlainT]):
         self,
         app: str,
         workflow: str,
-        arguments: Mapping[str, Json],
+        arguments: Mapping[str, Json] | None = None,
         *,
         id: str | None = None,  # noqa: A002
         budget: "Budget | None" = None,

@@ -39,7 +39,7 @@ from greenroom.messages.ids import run_id
 from greenroom.messages.options.policy import Budget, SessionPolicy
 from greenroom.messages.records.approvals import ApprovalDecision
 from greenroom.messages.records.records import ActorRecord, WorkerRecord
-from greenroom.messages.refusals import check
+from greenroom.messages.refusals import check, checked
 from greenroom.workflows.api.approvals import check_decision
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.session import Session
@@ -219,7 +219,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         self,
         app: str,
         workflow: str,
-        arguments: Mapping[str, Json],
+        arguments: Mapping[str, Json] | None = None,
         *,
         id: str | None = None,  # noqa: A002
         budget: Budget | None = None,
@@ -230,7 +230,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
             app: Path of the file, or dotted name of the module, that defines the workflow.
             workflow: Its name there.
             arguments: By parameter name, as JSON or as the words of a command line; a worker converts them by the
-                signature.
+                signature. None if there are none.
             id: Identity of the run; see ``start``.
             budget: Budget of the run, in place of the workflow's.
 
@@ -239,11 +239,12 @@ class BaseOrchestrator(ScheduleMethods, ABC):
             RunNotFound: The app has no workflow of this name.
             IdConflict: See ``start``.
         """
-        command = StartRun(
+        command = checked(
+            StartRun,
             run_id=run_id(id, workflow),
             app=self._place(app),
             workflow=workflow,
-            arguments=dict(arguments),
+            arguments={} if arguments is None else dict(**arguments),
             budget=budget,
         )
         check(self.send(command))
@@ -300,7 +301,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         if decision not in get_args(ApprovalDecision):
             msg = f"a decision is 'approve', 'reject' or 'edit', not {decision!r}"
             raise ValueError(msg)
-        command = DecideApproval(approval=approval, decision=decision, args=args, comment=comment, by=by)
+        command = checked(DecideApproval, approval=approval, decision=decision, args=args, comment=comment, by=by)
         check_decision(self.send(command))
 
     # ------------------------------------------------------------ sessions
@@ -348,7 +349,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         Returns:
             The ids of those that were resumed; a session's is ``NAME/KEY``.
         """
-        reply = check(self.send(ResumeParked(kind=kind, name=name)))
+        reply = check(self.send(checked(ResumeParked, kind=kind, name=name)))
         assert isinstance(reply, Resumed)
         return list(reply.run_ids)
 
@@ -362,7 +363,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         if signal not in signals.valid_signals():
             msg = f"there is no signal {signal!r}; give for instance signal.SIGKILL"
             raise ValueError(msg)
-        reply = self.send(KillWorker(worker=worker_id, signal=signal))
+        reply = self.send(checked(KillWorker, worker=worker_id, signal=signal))
         if isinstance(reply, Refused):
             raise WorkerNotFound(reply.message)
 
@@ -372,7 +373,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         Raises:
             WorkerNotFound: No worker with this id is alive.
         """
-        reply = self.send(RestartWorker(worker=worker_id))
+        reply = self.send(checked(RestartWorker, worker=worker_id))
         if isinstance(reply, Refused):
             raise WorkerNotFound(reply.message)
 

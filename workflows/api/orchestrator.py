@@ -18,6 +18,7 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.options.policy import Budget, SessionPolicy, WorkerKind
+from greenroom.messages.refusals import check_command
 from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
@@ -211,6 +212,7 @@ class Orchestrator(BaseOrchestrator):
 
     @override
     def send(self, command: Command) -> Reply:
+        check_command(command)
         self.check_alive()
         return shown(self._engine.carry_out(command))
 
@@ -222,6 +224,7 @@ class Orchestrator(BaseOrchestrator):
         Raises:
             OrchestratorClosed: The orchestrator has stopped.
         """
+        check_command(command)
         self.check_alive()
         answer = self._engine.submit(command)
         try:

@@ -14,6 +14,7 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.events.schedules import Overlap, Plan, ScheduleRecord
 from greenroom.messages.options.policy import Budget
+from greenroom.messages.refusals import checked
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
 from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
@@ -112,7 +113,7 @@ class ScheduleMethods(ABC):
         Raises:
             ScheduleNotFound: There is no schedule with this name.
         """
-        check_schedule(self.send(ListSchedules(name=name, moments=0)))
+        check_schedule(self.send(checked(ListSchedules, name=name, moments=0)))
         return Schedule(self, name, None)
 
     def schedules(self) -> list[ScheduleRecord]:

@@ -25,6 +25,7 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
 from greenroom.messages.events.events import AnswerRated, AnswerSampled, AnyEvent, RunCompleted
 from greenroom.messages.events.events import RunFailed as RunHasFailed
+from greenroom.messages.ids import text_given
 from greenroom.messages.records.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
 from greenroom.messages.records.records import (
     ALIVE,
@@ -155,9 +156,7 @@ class JournalQueries(Queries):
 
     @override
     def run(self, run_id: str) -> RunRecord:
-        row = self.journal.run(run_id)
-        if row is None:
-            raise self._not_found(run_id)
+        row = self._row(run_id)
         if row.status != "failed" and row.updated_at == (row.ended_at or row.updated_at):
             return self._record(row)  # nothing has followed its end
         end, scores = self._end_of(row)
@@ -167,10 +166,14 @@ class JournalQueries(Queries):
 
     @override
     def is_over(self, run_id: str) -> bool:
-        row = self.journal.run(run_id)
+        return self._row(run_id).status in OVER
+
+    def _row(self, run_id: str) -> RunRow:
+        """Return the line of a run in the index. Raise ``TypeError`` for what is no id, such as a handle."""
+        row = self.journal.run(text_given("the id of a run", run_id))
         if row is None:
             raise self._not_found(run_id)
-        return row.status in OVER
+        return row
 
     def _end_of(self, row: RunRow) -> tuple[AnyEvent | None, list[AnswerRated]]:
         """Return a run's last event that is not about background scores, and the scores that were recorded since."""
@@ -233,6 +236,8 @@ class JournalQueries(Queries):
         """Return a page of the index. New entries come before the first page, and shift no other."""
         check_limit(limit)
         check_status(status)
+        if name is not None:
+            text_given("name", name)
         of = f"{kind}s"
         after = None if cursor is None else str(read_cursor(of, cursor, (str,))[0])
         statuses = (status,) if isinstance(status, str) else status
@@ -280,16 +285,15 @@ class JournalQueries(Queries):
 
     @override
     def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
-        if self.journal.run(run_id) is None:
-            raise self._not_found(run_id)
+        self._row(run_id)
         if self._flush is not None:
             self._flush()
         return list(islice(read_lines(self._output, run_id, after, step), limit)) if self._output is not None else []
 
     @override
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
-        if run_id is not None and self.journal.run(run_id) is None:
-            raise self._not_found(run_id)
+        if run_id is not None:
+            self._row(run_id)
         return open_approvals(self.journal, run_id, self._complain)
 
     def decisions(self, run_id: str) -> list[DecisionRecord]:

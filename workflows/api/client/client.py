@@ -19,6 +19,7 @@ from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
 from greenroom.messages.options.policy import SessionPolicy
 from greenroom.messages.records.records import ENDED
+from greenroom.messages.refusals import check_command
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, problem_of
 from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result
@@ -100,6 +101,7 @@ class Client(BaseOrchestrator):
 
     @override
     def send(self, command: Command) -> Reply:
+        check_command(command)
         asking = Rounds(command)
         with self._wire.reaching():
             for request in asking:
@@ -112,6 +114,7 @@ class Client(BaseOrchestrator):
 
     async def until_sent(self, command: Command) -> Reply:
         """Execute a command like ``send``, without blocking the caller's loop or a thread."""
+        check_command(command)
         asking = Rounds(command)
         with self._wire.reaching():
             async with self._wire.asynchronous() as http:

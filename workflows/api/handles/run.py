@@ -32,7 +32,7 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.options.policy import Budget
 from greenroom.messages.records.records import LogLine, RunStatus, StepRecord, StreamItem, usage_of
-from greenroom.messages.refusals import check
+from greenroom.messages.refusals import check, checked
 from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.api.waiting import follow_logs
@@ -268,7 +268,7 @@ class Run(Generic[R]):
         if (within.total_seconds() if isinstance(within, timedelta) else within or 0) < 0:
             msg = f"within is a number of seconds from 0 on, not {within!r}"
             raise ValueError(msg)
-        command = CancelRun(run_id=self.id, reason=reason, within=time)
+        command = checked(CancelRun, run_id=self.id, reason=reason, within=time)
         check(self._host.send(command))
 
     def signal(self, message: BaseModel, key: str | None = None) -> None:
@@ -285,7 +285,7 @@ class Run(Generic[R]):
         """
         _check_message(message)
         name, value = type(message).__name__, ValueConverter(type(message), "the message").dump(message)
-        check(self._host.send(SignalRun(run_id=self.id, name=name, value=value, key=key)))
+        check(self._host.send(checked(SignalRun, run_id=self.id, name=name, value=value, key=key)))
 
     def pause(self, reason: str | None = None) -> None:
         """Pause the run and its children. Returns once the request is committed.
@@ -293,7 +293,7 @@ class Run(Generic[R]):
         Running attempts may end, and their results are recorded. No step, retry or due timer starts before
         ``resume``. A run that has ended or is parked does not change.
         """
-        check(self._host.send(PauseRun(run_id=self.id, reason=reason)))
+        check(self._host.send(checked(PauseRun, run_id=self.id, reason=reason)))
 
     def retry(self) -> None:
         """Continue a failed or cancelled run from the step that failed. Returns once the request is committed.
@@ -330,7 +330,7 @@ class Run(Generic[R]):
             IdConflict: A run with this id exists.
             NotSerializable: The input or the result cannot be written as JSON.
         """
-        command = ForkRun(run_id=self.id, at=at, input=_as_json(input), result=_as_json(result), id=id)
+        command = checked(ForkRun, run_id=self.id, at=at, input=_as_json(input), result=_as_json(result), id=id)
         reply = check(self._host.send(command))
         assert isinstance(reply, Accepted)
         return Run(self._host, reply.run_id, self._decode, self._decode_state)
@@ -342,7 +342,7 @@ class Run(Generic[R]):
             budget: Limits that replace those of the run's budget. They are new totals: what was used counts. They may
                 also be given for a run that is neither paused nor parked.
         """
-        check(self._host.send(ResumeRun(run_id=self.id, budget=budget)))
+        check(self._host.send(checked(ResumeRun, run_id=self.id, budget=budget)))
 
 
 def _check_message(message: object) -> None:

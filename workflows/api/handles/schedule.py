@@ -24,7 +24,7 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import iso
 from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
-from greenroom.messages.refusals import check
+from greenroom.messages.refusals import check, checked
 from greenroom.workflows.api.handles.run import Run
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Schedule(Generic[R]):
 
     def pause(self, reason: str | None = None) -> None:
         """Start no run until ``resume``. Returns once that is committed; running runs do not change."""
-        check_schedule(self._host.send(PauseSchedule(name=self.name, reason=reason)))
+        check_schedule(self._host.send(checked(PauseSchedule, name=self.name, reason=reason)))
 
     def resume(self) -> None:
         """Resume the schedule; runs for times that passed meanwhile are started as ``catch_up`` allows."""

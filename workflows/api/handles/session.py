@@ -28,7 +28,7 @@ from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.options.policy import SessionPolicy
 from greenroom.messages.records.evaluation import Evaluation
 from greenroom.messages.records.records import RunStatus, SessionRecord, StepRecord, StreamItem, TurnRecord
-from greenroom.messages.refusals import check
+from greenroom.messages.refusals import check, checked
 from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.queries.interface import Queries
@@ -154,7 +154,7 @@ class Session(Generic[S, M, R]):
             MailboxFull: Too many messages wait.
             SessionClosed: The session was closed.
         """
-        command = TellSession(**_fields(self._definition, self.key, message, key))
+        command = checked(TellSession, **_fields(self._definition, self.key, message, key))
         check(self._host.post(command, self._definition.policy))
 
     @property
@@ -256,7 +256,7 @@ class Session(Generic[S, M, R]):
         Raises:
             RunNotFound: The session has not been opened.
         """
-        reply = check(self._host.send(CancelTurn(session=self.name, session_key=self.key, reason=reason)))
+        reply = check(self._host.send(checked(CancelTurn, session=self.name, session_key=self.key, reason=reason)))
         assert isinstance(reply, Accepted)
         return reply.number > 0
 
@@ -282,7 +282,7 @@ def question(
     if patience is not None and patience <= 0:
         msg = f"timeout is a number of seconds above 0, not {timeout!r}"
         raise ValueError(msg)
-    return AskSession(**_fields(definition, session_key, message, key), timeout=patience)
+    return checked(AskSession, **_fields(definition, session_key, message, key), timeout=patience)
 
 
 def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
