@@ -15,6 +15,7 @@ from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_un
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.private_files import (
     check_folder,
+    given_path,
     make_folder,
     read_private,
     real_path,
@@ -49,8 +50,8 @@ class Home:
         self, path: str | os.PathLike[str] | None = None, journal: str | os.PathLike[str] | None = None
     ) -> None:
         """Create nothing yet."""
-        self.path: Final = Path(path or former_name.variable(HOME_VARIABLE) or _default()).absolute()
-        self._journal: Final = None if journal is None else Path(journal).absolute()
+        self.path: Final = given_path(path or former_name.variable(HOME_VARIABLE) or _default())
+        self._journal: Final = None if journal is None else given_path(journal)
 
     @classmethod
     def find(cls, path: str | None = None, journal: str | None = None) -> "Home":
@@ -64,7 +65,7 @@ class Home:
         if path is None and journal is None:
             journal = former_name.variable(JOURNAL_VARIABLE) or None
         if path is None and journal is not None:
-            return cls(noted_home(Path(journal)), journal)
+            return cls(noted_home(given_path(journal)), journal)
         return cls(path, journal)
 
     def __repr__(self) -> str:

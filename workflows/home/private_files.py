@@ -31,6 +31,11 @@ _REMEDIES: Final = {
 """What a reader can do, by the error that the operating system gives."""
 
 
+def given_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path that a person means. A ``~`` stands for the home directory, as in a shell."""
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  the method raises where there is none
+
+
 def real_path(path: Path) -> Path:
     """Return the only path of a file or folder without links and ``..``. It need not exist.
 

@@ -14,6 +14,7 @@ from greenroom.messages.commands import ListWorkers, Workers
 from greenroom.messages.core.errors import OrchestratorUnreachable
 from greenroom.workflows.control.access.contact import is_open
 from greenroom.workflows.control.access.control_socket import ask
+from greenroom.workflows.control.setup.claims import place_of
 from greenroom.workflows.home.home import Home, OwnerLock
 
 
@@ -197,3 +198,18 @@ def test_a_home_that_was_moved_with_its_journal_is_found_by_the_default(folder: 
     assert Home.find(journal="new/runs.db").path == folder / ".greenroom"
     with Orchestrator("new/runs.db"):
         assert ask(Home.find(journal="new/runs.db"), ListWorkers()) == Workers(workers=())
+
+
+def test_a_tilde_is_the_home_directory_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GREENROOM_HOME", "~/here")
+    assert Home().path == tmp_path / "here"
+    assert Home("~/there").path == tmp_path / "there"
+    assert Home(journal="~/runs.db").journal == tmp_path / "runs.db"
+    assert place_of("~/runs.db", Home()) == str(tmp_path / "runs.db")
+    assert Home("~nobody-here/there").path == Path.cwd() / "~nobody-here" / "there"
+
+
+def test_the_root_is_no_journal() -> None:
+    with pytest.raises(JournalError, match="the journal / is a folder and not a file: name a file in it"):
+        place_of("/", Home())

@@ -11,7 +11,7 @@ from greenroom.journal.sqlite.file import is_empty, make_file, refuse_network
 from greenroom.messages.core.errors import HomeInUse, JournalError
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, is_unused, lock_path
-from greenroom.workflows.home.private_files import make_folder, real_path, unwritable
+from greenroom.workflows.home.private_files import given_path, make_folder, real_path, unwritable
 
 OnClose: TypeAlias = Callable[[Callable[[], object]], None]
 """Registers a function that releases a claim when the orchestrator is closed."""
@@ -29,7 +29,11 @@ def place_of(journal: str | os.PathLike[str] | None, home: Home) -> str:
         scheme = journal.partition("://")[0]
         msg = f"a journal at a URL ({scheme}://...) cannot be opened by this version: give the path of a file"
         raise JournalError(msg)
-    return str(real_path(Path(journal if journal is not None else home.path / "journal.db")))
+    place = given_path(journal if journal is not None else home.path / "journal.db")
+    if not place.name:
+        msg = f"the journal {place} is a folder and not a file: name a file in it"
+        raise JournalError(msg)
+    return str(real_path(place))
 
 
 def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> tuple[Home, bool]:
