@@ -155,9 +155,8 @@ def failure(error: BaseException) -> tuple[int, str]:
         return INTERRUPTED, "interrupted"
     if isinstance(error, (DefinitionError, WorkersUnavailable)):  # may quote several lines of an app that cannot load
         return code_of(error), str(error)
-    first, _, rest = (
-        _sentence(error).rstrip().partition("\n")
-    )  # several lines where it quotes an app that cannot be imported
+    # There are several lines where it quotes an app that cannot be imported.
+    first, _, rest = _sentence(error).rstrip().partition("\n")
     said = printable(first) + (quoted(rest) if rest else "")
     if isinstance(error, tuple(EXITS)):
         trace = error.__cause__
