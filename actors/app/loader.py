@@ -4,14 +4,15 @@ import faulthandler
 import importlib
 import importlib.util
 import sys
+import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
@@ -31,6 +32,8 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import HEADER
 from greenroom.messages.frames.worker import Definition
 
+NEW: Final = 2.0
+"""Seconds for which a file counts as new: more than the second in which another change may leave no trace."""
 _TAKEN: Final = sys.stdlib_module_names | {"greenroom"}
 
 
@@ -106,7 +109,7 @@ def load(app: str) -> None:
     Raises:
         DefinitionError: The app cannot be imported.
     """
-    with _importing(app):
+    with _importing(app), _no_cache_of_new_files():
         if Path(app).is_absolute():
             _load_file(Path(app))
         else:
@@ -156,6 +159,28 @@ def _importing(app: str) -> Generator[None, None, None]:
         raise DefinitionError(msg) from None  # the message holds everything about the cause that a reader needs
     finally:
         importing.loading = False
+
+
+@contextmanager
+def _no_cache_of_new_files() -> Generator[None, None, None]:
+    """Have Python neither read nor write the bytecode of files that were changed a moment ago.
+
+    Python takes cached bytecode for that of a file if the file has the same size and the same second of its change. A
+    file that is edited twice in a second would be imported as it was in between. Git's index has the same rule.
+    """
+    usual = SourceFileLoader.path_stats
+
+    def path_stats(self: SourceFileLoader, path: str) -> Mapping[str, Any]:
+        found = usual(self, path)
+        if found["mtime"] > time.time() - NEW:
+            raise OSError
+        return found
+
+    SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SourceFileLoader.path_stats = usual  # type: ignore[method-assign]
 
 
 def _load_file(path: Path) -> ModuleType:

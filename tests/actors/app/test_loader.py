@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,6 +152,21 @@ def test_a_script_without_suffix_is_imported_and_not_mistaken_for_a_file_of_its_
         os.utime(path, (1, 1))  # as old and as long as the other, so that a common cache would fit both
         loader.preload(str(path))
     assert refs() == {"ship:from_script", "ship:from_module"}
+
+
+def test_a_file_that_is_edited_twice_in_a_second_is_imported_as_it_is_now(write_app: WriteApp) -> None:
+    # With the same size and time of change, the cache of the first text would be taken for that of the second.
+    soon = time.time() + 3600  # and not now, as the imports may take longer than a file counts as new
+    look = "import sys; from greenroom.actors.app import loader; loader.load(sys.argv[1])"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for word in ("first", "begin"):
+        beside = write_app(f"WORD = {word!r}\n", "beside.py")
+        path = write_app(f"from beside import WORD\nprint(WORD, {word!r})\n")
+        for each in (beside, path):
+            os.utime(each, (soon, soon))
+        command = [sys.executable, "-c", look, path]
+        done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
+        assert done.stdout.split() == [word, word]
 
 
 def test_two_workflows_of_one_name_are_refused(write_app: WriteApp) -> None:
