@@ -122,14 +122,12 @@ class JournalQueries(Queries):
         """
         path = home.journal
         refuse_strangers(path)  # it names code, which `greenroom check` runs
-        what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
-        nothing = RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))
         if not path.exists() or is_unused(path):
-            raise nothing
+            raise _no_runs(home, path)
         try:
             journal = SqliteJournal(path, read_only=True)
         except JournalUnused as error:
-            raise nothing from error
+            raise _no_runs(home, path) from error
         for fault in journal.quick_faults(ALIVE):
             complain(home.placed(f"the journal is damaged, see {verify()}: {fault.sentence}"))
         return cls(journal, complain, output=folder_of(path), home=home)
@@ -270,7 +268,7 @@ class JournalQueries(Queries):
 
     @override
     def transcript(self, run_id: str, step: str | None = None) -> list[TranscriptMessage]:
-        if is_schedule(run_id) or self.journal.run(run_id) is None:
+        if is_schedule(self._row(run_id).id):
             raise self._not_found(run_id)
         return read_transcript(run_id, stored_events(self.journal, run_id), step)
 
@@ -279,8 +277,8 @@ class JournalQueries(Queries):
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
         stored = self.journal.events(run_id, after=after, limit=limit, most_bytes=most_bytes)
-        if not stored and self.journal.run(run_id) is None:
-            raise self._not_found(run_id)
+        if not stored:
+            self._row(run_id)
         return stored
 
     @override
@@ -400,3 +398,8 @@ class JournalQueries(Queries):
         self._complain(self._placed(f"the saved sums over events are damaged, so all events are read: see {verify()}"))
         rows = self.journal.runs(kind="run", limit=None)
         return figures((row.workflow, stored_events(self.journal, row.id)) for row in rows)
+
+
+def _no_runs(home: Home, path: Path) -> RunNotFound:
+    what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
+    return RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from greenroom import GreenroomError, InvalidInput, Orchestrator, RunNotFound, session, workflow
 from greenroom.messages.commands import CancelRun
+from tests.support import ROOT
 
 
 class State(BaseModel):
@@ -45,7 +46,7 @@ OURS: Final = (AssertionError, AttributeError, KeyError, IndexError, UnicodeErro
 
 def documented(thing: object) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the public methods of an object that the pages name."""
-    pages = "".join(page.read_text(encoding="utf-8") for page in Path("docs").glob("*.md"))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
     for name, method in inspect.getmembers(thing, inspect.ismethod):
         if not name.startswith("_") and name not in MUTE and f".{name}(" in pages:
             yield name, method
