@@ -37,7 +37,9 @@ def lines_for(seq: int, events: Sequence[bytes]) -> list[Line]:
 def _divided(seq: int, events: Sequence[bytes]) -> Iterator[Line]:
     start = size = 0
     for place, body in enumerate(events):
-        more = LINE_BYTES if _BETWEEN in body else len(body) + len(_BETWEEN)
+        more = len(body) + len(_BETWEEN)
+        if more < LINE_BYTES and _BETWEEN in body:
+            more = LINE_BYTES
         if start < place and size + more > LINE_BYTES:
             yield _line(seq + place, events[start:place])
             start, size = place, 0

@@ -141,6 +141,8 @@ def _held(model: BaseModel) -> dict[str, Any]:
 
 def _between(given: dict[Any, Any], back: dict[Any, Any], place: str) -> str | None:
     for name, value in given.items():
+        if name not in back and not isinstance(name, str):
+            return f"{_at(place, name)}: the key would not come back as {_named(name)}; {_OTHERS}"
         if name not in back:
             return f"{_at(place, name)}: it would be lost"
         if (found := difference(value, back[name], _at(place, name))) is not None:

@@ -35,7 +35,8 @@ EVENTS = (
 FIRST = "SELECT 1 FROM event_lines WHERE run_id = ? LIMIT 1"
 TIMER = "SELECT run_id, key, due FROM timers t"
 MARK = "SELECT run_id, kind, name, seq FROM marks"
-
+MOST = 2**63 - 1
+"""Largest integer of SQLite."""
 
 LAST_SEQ, HEAD, COLUMNS = 9, 14, 12
 """Positions of these among the columns of ``LINES``, and the number of columns that belong to a ``RunRow``."""
@@ -212,7 +213,7 @@ class Reader:
             conditions.append("number < ?")
             values.append(self._number(after))
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        values.append(-1 if limit is None else limit)
+        values.append(-1 if limit is None else min(limit, MOST))
         rest = f"{where} ORDER BY number DESC LIMIT ?"
         with self.connection() as connection:
             try:

@@ -125,7 +125,8 @@ def refuse_infinite(value: object) -> bytes:
         ValueError: The value holds such a number.
     """
     written = to_json(value, inf_nan_mode="constants")
-    if b"Infinity" in written:  # in a text or a number: the slow check decides
+    # A text of a megabyte is searched for a millisecond, and is no number.
+    if not isinstance(value, str) and b"Infinity" in written:  # in a text or a number: the slow check decides
         dumps(value, allow_nan=False)
     return written
 

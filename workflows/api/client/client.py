@@ -125,7 +125,8 @@ class Client(BaseOrchestrator):
     @override
     def _place(self, app: str) -> str:
         """Return the path of a file on this machine; any other app by its name, which the server knows."""
-        return str(Path(app).absolute()) if app.endswith(".py") and Path(app).is_file() else app
+        path = Path(app)
+        return str(path.absolute()) if path.suffix == ".py" and path.is_file() else app
 
     # ------------------------------------------------------------ waiting
 
