@@ -63,7 +63,7 @@ def test_every_method_of_the_orchestrator_is_one_of_the_client_with_the_same_par
 
 
 def test_a_run_is_started_and_awaited_like_one_of_this_process(client, orchestrator):
-    run = client.start_app(str(APP), "total", {"a": 3, "b": 4}, id="seven")
+    run = client.start_app(APP, "total", {"a": 3, "b": 4}, id="seven")
     assert run.result(30) == 7
     here = orchestrator.get("seven")
     assert (run.status, run.steps(), list(run.events()), run.record) == (

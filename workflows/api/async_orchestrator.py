@@ -4,6 +4,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -82,7 +83,7 @@ class AsyncBaseOrchestrator(Twin[PlainT], Generic[PlainT]):
 
     async def start_app(
         self,
-        app: str,
+        app: str | PathLike[str],
         workflow: str,
         arguments: Mapping[str, Json] | None = None,
         *,

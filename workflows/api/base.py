@@ -4,6 +4,7 @@ import signal as signals
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import cached_property, partial, wraps
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
@@ -159,10 +160,10 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         """Start a run with valid arguments."""
         return self.send(command)
 
-    def _place(self, app: str) -> str:
+    def _place(self, app: str | PathLike[str]) -> str:
         """Return the reference by which workers load an app."""
         path = Path(app)
-        return str(path.absolute()) if path.suffix == ".py" else app
+        return str(path.absolute() if path.suffix == ".py" else app)
 
     # ------------------------------------------------------------ runs
 
@@ -217,7 +218,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
 
     def start_app(
         self,
-        app: str,
+        app: str | PathLike[str],
         workflow: str,
         arguments: Mapping[str, Json] | None = None,
         *,

@@ -102,4 +102,4 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
             orchestrator.start_app(__file__, "nothing", ["x"])  # type: ignore[arg-type]
         with pytest.raises(RunNotFound):
             orchestrator.get("rum")
-        assert orchestrator.start_app(__file__, "nothing").result(60) is None
+        assert orchestrator.start_app(Path(__file__), "nothing").result(60) is None

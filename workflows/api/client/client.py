@@ -123,10 +123,10 @@ class Client(BaseOrchestrator):
         return asking.reply
 
     @override
-    def _place(self, app: str) -> str:
+    def _place(self, app: str | os.PathLike[str]) -> str:
         """Return the path of a file on this machine; any other app by its name, which the server knows."""
         path = Path(app)
-        return str(path.absolute()) if path.suffix == ".py" and path.is_file() else app
+        return str(path.absolute() if path.suffix == ".py" and path.is_file() else app)
 
     # ------------------------------------------------------------ waiting
 
