@@ -6,9 +6,10 @@ the same sums as a fold without a break.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias, TypeVar, cast
 
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.core.message import Event
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
@@ -18,7 +19,7 @@ from greenroom.metrics.sums import ScoreSums, StepName, StepSums, WorkflowSums
 E = TypeVar("E", bound=Event)
 
 
-@dataclass(slots=True)
+@mutable
 class Call:
     """One call of one step."""
 
@@ -33,7 +34,7 @@ class Call:
     """The sums that it counts in; None if they have been saved since."""
 
 
-@dataclass(slots=True)
+@mutable
 class Run:
     """The parts of a run's state that its later events refer to, and how the run is counted so far."""
 

@@ -4,11 +4,12 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 from greenroom.messages.core.failures import Outcome
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.options.policy import StepKind
 from greenroom.messages.records.evaluation import Evaluation
 from greenroom.messages.records.records import RunStatus
@@ -23,7 +24,7 @@ COUNTS = (
 """The plain counts of a step, in the order in which they are saved."""
 
 
-@dataclass(slots=True)
+@mutable
 class ScoreSums:
     """All scores that one evaluator has given in the background."""
 
@@ -65,7 +66,7 @@ Background: TypeAlias = dict[str, ScoreSums]
 """Background scores by name of the evaluator."""
 
 
-@dataclass(slots=True)
+@mutable
 class StepSums:
     """All calls of one step. A count is negative where more was taken back than added."""
 
@@ -96,7 +97,7 @@ class StepSums:
             self.use(name, Fraction(value))
 
 
-@dataclass(slots=True)
+@mutable
 class WorkflowSums:
     """All runs of one workflow."""
 

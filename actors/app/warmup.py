@@ -49,7 +49,7 @@ def warm_up() -> None:
     for sent in _to_worker():
         TO_WORKER.decode(TO_WORKER.encode(sent)[HEADER.size :])
     for received in _from_worker(failure):
-        FROM_WORKER.decode(FROM_WORKER.encode(received)[HEADER.size :])
+        FROM_WORKER.encode(received)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(asyncio.wait_for(asyncio.sleep(0), 1))
     loop.close()

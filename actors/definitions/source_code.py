@@ -2,12 +2,13 @@
 
 import ast
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from greenroom.messages.core.former_name import FORMER
+from greenroom.messages.core.frozen import mutable
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Node: TypeAlias = Function | ast.ClassDef
@@ -18,7 +19,7 @@ _PACKAGE: Final = re.compile(r"\b(id|name|module)='greenroom(?=['.])")
 _ERROR: Final = re.compile(r"\b(id|name|attr)='GreenroomError'")
 
 
-@dataclass(slots=True)
+@mutable
 class Module:
     """One file. Empty if it cannot be read as Python."""
 

@@ -18,11 +18,12 @@ import os
 import stat
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.secrets.file_trust import open_private
 
 SUFFIX: Final = ".reach"
@@ -36,7 +37,7 @@ NO_HASH: Final = bytes(32)
 """Stands for the hash of the newest line if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reach:
     """The extent of a journal at one moment."""
 

@@ -10,10 +10,10 @@ bytes raise ``CodecError`` before any of them is used.
 
 import struct
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
@@ -46,11 +46,18 @@ class Codec(Generic[M]):
     def __init__(
         self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, check_values: bool = True, finite: bool = False
     ) -> None:
-        """Build the validator once; it is used for every frame."""
+        """Build nothing yet: most processes only encode the messages of one union, and only decode those of another."""
+        self._union = union
         self._check_values = check_values
         self._check_numbers = check_values and not finite
-        self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])  # pyright: ignore[reportInvalidTypeForm]  made at run time
         self.max_bytes = max_bytes
+
+    @cached_property
+    def _validator(self) -> Any:
+        """Validator of frames that are received. Built when the first one is."""
+        envelope: Any = Envelope[self._union]  # type: ignore[name-defined]  # pyright: ignore[reportInvalidTypeForm]  made at run time
+        envelope.model_rebuild()
+        return envelope.__pydantic_validator__
 
     def encode(self, message: M, **envelope: Any) -> bytes:
         """Return the frame for ``message``. ``envelope`` sets other fields of the envelope.
@@ -103,7 +110,7 @@ class Codec(Generic[M]):
             msg = f"a message is no JSON: {error}"
             raise UnknownMessage(msg) from error
         try:
-            return self._adapter.validator.validate_json(head, context=values)  # type: ignore[no-any-return]
+            return self._validator.validate_json(head, context=values)  # type: ignore[no-any-return]
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(str(part) for part in first["loc"])

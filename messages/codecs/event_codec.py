@@ -4,6 +4,7 @@ As in frames (see ``greenroom.messages.codecs.codec``), types come from a closed
 ``CodecError`` before any of them is used. Apart from frames, since workers know no events and do not import them.
 """
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final, get_args
@@ -21,7 +22,8 @@ _LONG_EVENT: Final = 64 * 1024
 """Bytes from which on an event's values are cut out, instead of being parsed and written again."""
 _MARK: Final = f'"{MARK}"'.encode()
 
-_EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(AnyEvent, config=ConfigDict(cache_strings="none"))  # as in ``Message``
+_KIND: Final = re.compile(rb'\{"at":[-+.0-9eE]+,"type":"([a-z._]+)"')
+"""The beginning of an event as ``encode_event`` writes it."""
 
 
 def encode_event(event: Message) -> bytes:
@@ -114,10 +116,10 @@ def decode_event(body: bytes) -> AnyEvent:
     try:
         if len(body) > _LONG_EVENT:
             left, values = _cut_event(body)
-            event: AnyEvent = _EVENTS.validate_json(left, context=values)
+            event: AnyEvent = _reader(body).validate_json(left, context=values)
         else:
             check_numbers(body)
-            event = _EVENTS.validator.validate_json(body)
+            event = _reader(body).validate_json(body)
     except ValidationError as error:
         msg = f"an event of the journal does not fit: {error.errors(include_url=False)[0]['msg']}"
         raise UnknownMessage(msg) from error
@@ -125,6 +127,19 @@ def decode_event(body: bytes) -> AnyEvent:
         msg = f"an event of the journal is no JSON: {error}"
         raise UnknownMessage(msg) from error
     return event
+
+
+def _reader(body: bytes) -> Any:
+    """Return the validator for an event: that of its model, which is built when the first such event is read."""
+    found = _KIND.match(body)
+    model = _MODELS.get(found[1].decode()) if found else None
+    return _any_event() if model is None else model.__pydantic_validator__
+
+
+@cache
+def _any_event() -> Any:
+    """Return the validator for events of all types, which costs as much to build as those of all models."""
+    return TypeAdapter(AnyEvent, config=ConfigDict(cache_strings="none")).validator  # the setting of ``Message``
 
 
 def _cut_event(body: bytes) -> tuple[str | bytes, MessageValues | None]:

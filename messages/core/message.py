@@ -3,10 +3,14 @@
 from secrets import token_hex
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
+from pydantic import VERSION, BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from greenroom.messages.core.json_text import JsonText, Value, as_text, plain, refuse_infinite
+
+_DEFERRED: Final = tuple(map(int, VERSION.split(".")[:2])) >= (2, 14)
+"""Whether a model's validator is built when it is first needed. Most processes need a tenth of them, and each takes a
+millisecond. Older releases of pydantic may delete what another thread has just built."""
 
 
 class MessageValues(list[JsonText]):
@@ -100,9 +104,14 @@ class Message(BaseModel):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants", cache_strings="none"
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        ser_json_inf_nan="constants",
+        cache_strings="none",
+        defer_build=_DEFERRED,
     )
-    # Without the last setting, pydantic keeps 16,384 short texts of what it has read, in case they come again: a
+    # Without ``cache_strings``, pydantic keeps 16,384 short texts of what it has read, in case they come again: a
     # megabyte or two of ids and keys that do not.
 
 

@@ -7,9 +7,9 @@ real processes use the time of the reactor.
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.loop.reactor import Reactor
 
 
@@ -21,7 +21,7 @@ class Alarm(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrchestratorActivity:
     """What a clock may ask of its orchestrator. Reactor thread only."""
 

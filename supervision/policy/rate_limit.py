@@ -1,8 +1,8 @@
 """When the next request to a model may start: requests and tokens per minute, requests at once, pauses. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.options.call_limits import ModelLimit
 
 MINUTE: Final = 60.0
@@ -10,7 +10,7 @@ LONGEST_HOLD: Final = 3600.0
 """Most seconds that a provider can hold all requests to a model."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Request:
     """A request that has started within the last minute."""
 

@@ -1,14 +1,15 @@
 """When a worker's process is replaced between two jobs, by its wear and the pool's limits. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from greenroom.messages.core.frozen import mutable
 
 ERRORS_IN_A_ROW: Final = 3
 """Jobs in a row that may fail in one process before it is replaced, as the process may be the cause. A process that
 runs many jobs at once is allowed as many errors as jobs, as these may fail together for other reasons."""
 
 
-@dataclass(slots=True)
+@mutable
 class Wear:
     """Wear of one process of a worker. Written by the pool."""
 

@@ -6,9 +6,10 @@ Withheld variables are not in the zygote's environment. A worker that gets one b
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, cast
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.secrets.detection import looks_secret
 from greenroom.messages.secrets.redaction import PLAIN
 
@@ -21,7 +22,7 @@ PASSING: Final = frozenset({"PYTEST_CURRENT_TEST"})
 """Variables that change all the time and say nothing to the import of an app. Each worker has their present values."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """The variables that a whole app, its import included, is given by name.
 

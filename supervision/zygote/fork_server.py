@@ -18,9 +18,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.core.message import Message
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process.child_setup import become_worker, reset_signals, run_worker, take_environment
@@ -76,7 +76,7 @@ def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoR
     zygote.run()
 
 
-@dataclass(slots=True)
+@mutable
 class _Worker:
     """A child that was forked as a worker. Read and written by the zygote's only thread."""
 

@@ -10,9 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.zygote.app_loader import interval
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ Place: TypeAlias = Callable[[str], str]
 """Returns the user's line in faulthandler's dump, such as ``/path/app.py:12``; empty if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlowImport:
     """A slow import that is not over.
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from greenroom.messages.core.frozen import frozen
 from greenroom.supervision.kernel import exec_command, orphans
 from greenroom.supervision.policy.worker_environment import are_alike
 
@@ -21,7 +22,7 @@ GRACE: Final = 2.0
 """Seconds that a keeper has to kill its descendants before it is killed itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inheritance:
     """What a keeper is started with, and what all processes below it inherit.
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
@@ -16,6 +15,7 @@ from greenroom.actors.mcp.questions import answer, question, questions_of
 from greenroom.actors.worker import tool_fakes
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import DefinitionError, Fatal, OutcomeUnknown
+from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
@@ -34,7 +34,7 @@ RetryCalls: TypeAlias = bool | frozenset[str] | None
 """Whether calls that were cut off are made again, or for which tools; None if the server's hints decide."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class McpTool:
     """A tool of an MCP server, as the server describes it. Awaiting a call of it calls the tool.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from greenroom.messages.advice import raise_budget, resume_all
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.options.policy import Budget
@@ -34,7 +34,7 @@ def midnight(now: float) -> float:
     return now - now % DAY
 
 
-@dataclass(slots=True)
+@mutable
 class Spending:
     """Sums of what attempts have used and reserved."""
 

@@ -1,8 +1,9 @@
 """The decision about one input while it is being made: what to record and what to do."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from greenroom.messages.core.errors import GreenroomError
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.events.events import AnyEvent
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.budget_usage import Overdraft
@@ -10,7 +11,7 @@ from greenroom.workflows.state.fold import apply
 from greenroom.workflows.state.run_state import RunState
 
 
-@dataclass(slots=True)
+@mutable
 class Decision:
     """What to record and what to do, each in order.
 

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from loguru import logger
 
 from greenroom.messages.core.errors import JournalError
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.frames.output_marks import Splitter
 from greenroom.supervision.process.output_sources import Source, StreamName
 from greenroom.workflows.output.line_splitter import LineSplitter
@@ -33,7 +33,7 @@ _NONE: Final = (0, 0)
 _STREAMS: Final[tuple[StreamName, StreamName]] = ("stdout", "stderr")
 
 
-@dataclass(slots=True)
+@mutable
 class _Job:
     """One attempt, workflow or worker that writes. Output thread only."""
 
@@ -44,7 +44,7 @@ class _Job:
     """Streams on which a shared worker has marked its end."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Tap:
     """One source of output. Output thread only."""
 

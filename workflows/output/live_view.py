@@ -5,11 +5,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias
 
 from greenroom.messages.advice import read_logs
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.core.times import moment
 from greenroom.messages.records.records import LogLine
 from greenroom.metrics.printable import printable
@@ -113,7 +113,7 @@ def _bar(encoding: str | None) -> str:
     return "│"
 
 
-@dataclass(slots=True)
+@mutable
 class _Skipped:
     lines: int = 0
     runs: dict[str, None] = field(default_factory=dict[str, None])

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from greenroom.journal.interface import Journal
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.options.policy import Budget
@@ -24,7 +24,7 @@ def settles(events: Sequence[AnyEvent]) -> bool:
     return any(isinstance(event, _ENDS) for event in events)
 
 
-@dataclass(slots=True)
+@mutable
 class _Waiter:
     """A call that waits for reservations of others to come back."""
 

@@ -5,12 +5,12 @@ or is skipped. Each of these is an event that is committed before its effects ar
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, TypeAlias, assert_never
 
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import GreenroomError, ScheduleBusy, ScheduleNotFound
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.events import schedules as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan, ScheduleState
@@ -121,7 +121,7 @@ class Look:
 ScheduleEffect: TypeAlias = Start | Cancel | Look
 
 
-@dataclass(slots=True)
+@mutable
 class ScheduleDecision:
     """What to record, and what to do once that is committed, each in order."""
 

@@ -1,11 +1,11 @@
 """The state of a run as plain values, which only the fold changes."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal
 
 from greenroom.journal.interface import EntryKind, MarkKind
 from greenroom.messages.core.failures import Failure, Outcome
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import LaterSeed, Resolution
 from greenroom.messages.options.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
@@ -21,7 +21,7 @@ CANCEL_KEY: Final = "cancel"
 """Key of the resolution that tells a program of its cancellation."""
 
 
-@dataclass(slots=True)
+@mutable
 class Attempt:
     """One attempt of one step."""
 
@@ -43,7 +43,7 @@ class Attempt:
     """Channels on which it has emitted values, until its result is accepted or these values are discarded."""
 
 
-@dataclass(slots=True)
+@mutable
 class Step:
     """One call of one step."""
 
@@ -106,7 +106,7 @@ class Step:
         return len(self.attempts) + 1
 
 
-@dataclass(slots=True)
+@mutable
 class Child:
     """A run that this one started and awaits."""
 
@@ -181,7 +181,7 @@ class SampledAnswer:
     """Number of the session's message; 0 in a run."""
 
 
-@dataclass(slots=True)
+@mutable
 class RunState:
     """Everything that is known of a run. Written by the fold alone."""
 

@@ -1,12 +1,14 @@
 """Values whose methods are shared behave as those of ``dataclass(frozen=True, slots=True)``, but for assignments."""
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 
 
 @frozen
@@ -51,6 +53,26 @@ class OwnMethods:
 
     def __hash__(self) -> int:
         return 7
+
+
+@mutable
+class Changing:
+    """With every kind of field, and more to do when an instance is made."""
+
+    first: Any
+    second: list[int] = field(default_factory=list[int])
+    third: str = field(default="x", kw_only=True)
+    fourth: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fourth = len(self.second)
+
+
+class Inherited(Changing):
+    """Without fields of its own; never makes an instance of its parent first."""
+
+    def __init__(self) -> None:
+        super().__init__(1, [2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +142,45 @@ def test_values_have_slots_and_can_be_copied_replaced_and_matched() -> None:
     assert copy.copy(value).third == copy.deepcopy(value).third == 3
     assert replace(value, second="y") == Parent(1, "y")
     assert Parent.__match_args__ == Written.__match_args__
+
+
+def test_what_an_instance_is_made_from_is_as_for_any_dataclass() -> None:
+    assert (Inherited().fourth, Inherited().first) == (1, 1)
+    one, other = Changing(1, [2, 3], third="y"), Changing(1)
+    assert (one.second, one.third, one.fourth) == ([2, 3], "y", 2)
+    assert (other.second, other.third, other.fourth) == ([], "x", 0)
+    assert Changing(1).second is not other.second
+    with pytest.raises(TypeError, match=r"Changing.__init__\(\) missing 1 required positional argument: 'first'"):
+        Changing()  # type: ignore[call-arg]
+    with pytest.raises(
+        TypeError, match=r"Changing.__init__\(\) takes from 2 to 3 positional arguments but 4 were given"
+    ):
+        Changing(1, [], "z")  # type: ignore[call-arg, misc]
+
+
+def test_a_mutable_value_can_be_changed_compared_and_copied_but_not_hashed() -> None:
+    value = Changing(1)
+    value.first = 2
+    assert value == Changing(2)
+    assert value != Changing(1)
+    assert copy.deepcopy(value) == copy.copy(value) == value
+    assert repr(value) == "Changing(first=2, second=[], third='x', fourth=0)"
+    assert not hasattr(value, "__dict__")
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(value)
+
+
+def test_the_first_instance_of_a_class_may_be_made_by_several_threads_at_once() -> None:
+    @frozen
+    class New:
+        first: int
+        second: int = 0
+
+    together = threading.Barrier(8)
+
+    def make(number: int) -> Any:
+        together.wait()
+        return New(number, second=number)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [each.second for each in pool.map(make, range(8))] == list(range(8))

@@ -30,15 +30,16 @@ KEEPER = "import greenroom.supervision.zygote.keeper"
 """What a keeper imports, which stays in memory as long as its zygote."""
 COUNT = """
 import json, sys
-models = 0
+models = built = 0
 if "pydantic" in sys.modules:
     from pydantic import BaseModel
     waiting = [BaseModel]
     while waiting:
         below = [model for model in waiting.pop().__subclasses__() if model.__module__.startswith("greenroom.")]
         models += len(below)
+        built += sum(model.__pydantic_complete__ for model in below)
         waiting += below
-print(json.dumps([sorted(sys.modules), models]))
+print(json.dumps([sorted(sys.modules), models, built]))
 """
 STOP = f"""
 import os, sys
@@ -57,6 +58,8 @@ class Loaded(NamedTuple):
 
     modules: set[str]
     models: int
+    built: int
+    """Number of models whose validators are built."""
 
     @property
     def ours(self) -> set[str]:
@@ -70,8 +73,8 @@ def loaded(program: str) -> Loaded:
     done = subprocess.run(
         [sys.executable, "-c", f"{program}\n{COUNT}"], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    modules, models = json.loads(done.stdout)
-    return Loaded(set(modules), models)
+    modules, models, built = json.loads(done.stdout)
+    return Loaded(set(modules), models, built)
 
 
 def test_a_command_starts_its_first_keeper_before_it_imports_models() -> None:
@@ -105,6 +108,7 @@ def test_a_script_starts_its_first_keeper_before_it_imports_the_engine() -> None
     assert found.below(*(f"greenroom.{room}" for room in rooms)) == set()
     assert len(found.ours) <= 133
     assert found.models <= 145
+    assert found.built <= 5
 
 
 def test_a_keeper_imports_neither_a_library_nor_what_brings_half_of_the_standard_one() -> None:
@@ -132,6 +136,7 @@ def test_a_zygote_imports_nothing_of_the_orchestrator() -> None:
     assert found.below(*(f"greenroom.{room}" for room in rooms)) == set()
     assert len(found.ours) <= 139
     assert found.models <= 92
+    assert found.built <= 30
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ The state of a run does not keep the order of its events. A retry or a fork need
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.core.message import Json
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
@@ -15,7 +15,7 @@ from greenroom.workflows.state.run_state import CANCEL_KEY
 End: TypeAlias = ev.RunCompleted | ev.RunFailed | ev.RunCancelled
 
 
-@dataclass(slots=True)
+@mutable
 class PastCall:
     """One call of the program."""
 

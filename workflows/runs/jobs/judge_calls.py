@@ -1,10 +1,10 @@
 """The calls of the judges of one result: what is reserved for them of budgets, and what they have used."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, Protocol
 
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.records.attempts import Reservation
 from greenroom.workflows.decisions.budgets.reservations import Need
 from greenroom.workflows.decisions.inputs import Input, JudgeAnswered, JudgeReserved, JudgeUnaffordable
@@ -31,7 +31,7 @@ class Calls(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@mutable
 class _Call:
     """A call that budgets limit."""
 

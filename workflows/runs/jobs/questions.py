@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import zip_longest
 
-from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.core.message import Json
 from greenroom.messages.options.policy import EvaluatorOptions, PanelOptions
 from greenroom.messages.records.evaluation import Evaluation
@@ -55,7 +55,7 @@ def question_of(state: RunState, step: Step) -> Question:
     )
 
 
-@dataclass(slots=True)
+@mutable
 class Evaluator:
     """One evaluator, and what it has answered."""
 

@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.core.json_text import text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Emitted, Execute, Failed, Progress
@@ -36,7 +37,7 @@ PROGRESS_EVERY: Final = 1.0
 """Seconds between two reports of one attempt's progress. Of those that come between, the newest is kept."""
 
 
-@dataclass(slots=True)
+@mutable
 class _Attempt:
     """An attempt that its pool has."""
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Protocol
 
 from greenroom.messages.commands import Accepted, Refused, StartRun
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import GreenroomError, JournalError, SequenceConflict
+from greenroom.messages.core.frozen import mutable
 from greenroom.messages.events.events import RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.refusals import arguments_too_long
@@ -42,7 +43,7 @@ class Runs(Reader, Protocol):
         ...
 
 
-@dataclass(slots=True)
+@mutable
 class _Start:
     """A run whose first event is not committed yet."""
 
