@@ -161,6 +161,14 @@ class FrameDecoder:
         self.max_bytes = max_bytes
         self._buffer = bytearray()
 
+    def add(self, data: bytes) -> bool:
+        """Add ``data`` if it lies inside one body. Return False, and leave it to ``feed``, if it does not."""
+        buffer = self._buffer
+        if len(buffer) < HEADER.size or len(buffer) + len(data) >= HEADER.size + HEADER.unpack_from(buffer)[0]:
+            return False
+        buffer += data
+        return True
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Add ``data`` and yield every body that is complete now.
 
