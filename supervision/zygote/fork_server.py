@@ -110,7 +110,7 @@ class Zygote:
         if done.failure:
             return done
         self._main = resolve(self._boot.main)
-        threads = _count_threads()
+        threads = _count_forked_threads()
         if threads > 1:
             return Import(
                 f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads "
@@ -242,16 +242,26 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _count_threads() -> int:
-    """Return the number of this process's threads, after stopping threads have had time to end.
+def _count_forked_threads() -> int:
+    """Return how many threads this process has where it forks, after stopping threads have had time to end.
 
     A joined thread may still be listed, as it releases its lock before it leaves the kernel. In every zygote the
-    thread of faulthandler's timer is such a thread.
+    thread of faulthandler's timer is such a thread. Some libraries end their threads before each fork, and start them
+    again on the next use, as the OpenBLAS of numpy does. So threads are counted after a fork.
     """
+    if _count_threads() > 1:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
     end = time.monotonic() + THREADS_END
-    while (threads := len(linux.numbers_in("/proc/self/task"))) > 1 and time.monotonic() < end:
+    while (threads := _count_threads()) > 1 and time.monotonic() < end:
         time.sleep(0.001)
     return threads
+
+
+def _count_threads() -> int:
+    return len(linux.numbers_in("/proc/self/task"))
 
 
 def _open_descriptors() -> set[int]:

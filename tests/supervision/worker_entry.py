@@ -58,6 +58,15 @@ def threaded() -> None:
 
 
 @_app
+def threaded_until_it_forks() -> None:
+    """Do as the arithmetic library of numpy does: end the thread before each fork."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, daemon=True)
+    thread.start()
+    os.register_at_fork(before=lambda: (end.set(), thread.join()))
+
+
+@_app
 def leaving() -> None:
     sys.exit("no thanks")
 

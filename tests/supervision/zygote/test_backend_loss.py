@@ -202,6 +202,18 @@ def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make
         scene.run(scene.backend.start())
 
 
+def test_an_app_whose_threads_end_before_each_fork_is_forked(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("zygote", "threaded_until_it_forks")
+
+    async def story() -> None:
+        await scene.backend.start()
+        life = await born(scene.backend)
+        assert (await life.ask("describe_self"))["threads"] == 1
+        await life.end_by("leave", 0)
+
+    scene.run(story())
+
+
 def test_an_app_that_starts_threads_runs_in_interpreters_of_its_own(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene("spawn", "threaded")
 
