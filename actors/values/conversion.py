@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticCustomError, PydanticSerializationError, from_json
+from pydantic_core import PydanticCustomError, from_json
 
 from greenroom.actors.values.round_trip import certain, difference, models, unfit
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
@@ -33,10 +33,20 @@ def _json_of(value: Any, info: ValidationInfo) -> Any:
     if info.mode == "json":
         return value
     try:
-        return _ANYTHING.dump_python(value, mode="json", round_trip=True)
-    except (PydanticSerializationError, ValueError) as error:
+        return _write_anything(value)
+    except Exception as error:
         reason = "no_json"
-        raise PydanticCustomError(reason, "{what}", {"what": str(error)}) from error
+        raise PydanticCustomError(reason, "{what}", {"what": _unwritable(value, error)}) from error
+
+
+def _write_anything(value: Any) -> Any:
+    return _ANYTHING.dump_python(value, mode="json", round_trip=True)
+
+
+def _unwritable(value: Any, error: Exception) -> str:
+    from greenroom.actors.values.misfits import unwritable  # noqa: PLC0415  most values fit
+
+    return unwritable(value, error, _write_anything)
 
 
 AnyJson: TypeAlias = Annotated[Any, BeforeValidator(_json_of)]
@@ -78,10 +88,14 @@ class ValueConverter:
             NotSerializable: The value does not fit the annotation, or cannot be written as JSON.
         """
         try:
-            return self.dump(self._adapter.validate_python(value))
+            validated = self._adapter.validate_python(value)
         except ValidationError as error:
             why = f"does not fit {type_name(self.annotation)}: {sentence(faults(error))}"
             raise self._refusal(value, why) from error
+        except Exception as error:  # of a method of the value, or of a validator
+            why = f"could not be read as {type_name(self.annotation)}: {type(error).__name__}: {error}"
+            raise self._refusal(value, why) from error
+        return self.dump(validated)
 
     def dump(self, value: object) -> Json:
         """Return a validated value as JSON.
@@ -91,9 +105,10 @@ class ValueConverter:
         """
         try:
             json = JsonText.of(self._adapter.dump_python(value, mode="json", warnings="error", round_trip=True))
-            check_json(json)
-        except (PydanticSerializationError, ValueError) as error:
-            raise self._refusal(value, f"cannot be written as JSON: {error}") from error
+            check_json(json, value)
+        except Exception as error:  # of pydantic, or of a method of the value
+            why = f"cannot be written as JSON: {_unwritable(value, error)}"
+            raise self._refusal(value, why) from error
         if self._doubtful or (self._models and any(model.__subclasses__() for model in self._models)):
             self._check_returns(value, json)
         return json
@@ -182,8 +197,12 @@ def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
         raise DefinitionError(msg) from error
 
 
-def check_json(json: JsonText) -> None:
+def check_json(json: JsonText, value: object) -> None:
     """Raise for JSON that Python writes and some readers reject.
+
+    Args:
+        json: The text.
+        value: What it was written from, so that the error can name the place.
 
     Raises:
         ValueError: NaN, an infinite number, half a surrogate pair, thousands of digits, or nesting too deep for
@@ -193,8 +212,9 @@ def check_json(json: JsonText) -> None:
         check_written(json.text)
     except ValueError:
         from_json(b"[" * WRAPPING + json.text + b"]" * WRAPPING)  # raises, and says what it is, unless it is this:
-        msg = "it holds NaN or an infinite number"
-        raise ValueError(msg) from None
+        from greenroom.actors.values.misfits import endless  # noqa: PLC0415  most values fit
+
+        raise ValueError(endless(value)) from None
     json.checked = True
 
 
@@ -213,9 +233,9 @@ def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
         json = state_text(state)
         if isinstance(known, JsonText) and json.text == known.text:
             return known
-        check_json(json)
-    except (PydanticSerializationError, ValueError) as error:
-        msg = f"{owner} cannot be written as JSON: {error}"
+        check_json(json, state)
+    except Exception as error:
+        msg = f"{owner} cannot be written as JSON: {_unwritable(state, error)}"
         raise NotSerializable(msg) from error
     try:
         back = read_model(type(state), json)

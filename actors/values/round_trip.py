@@ -8,13 +8,14 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic.errors import PydanticUserError
 
 _MODELS: Final = (
     "annotate it with exactly the model that it is; where it may be one of several, give each a field such as "
     '`kind: Literal["..."]` and use `Annotated[A | B, Field(discriminator="kind")]`'
 )
-_OTHERS: Final = "annotate it with the type that it has"
+_KEYS: Final = "annotate the dict with the type of its keys, or hand on a list of pairs"
 _SECRETS: Final = (SecretStr, SecretBytes, Secret)
 _REFUSED: Final = {
     "generator": "an iterator is empty once it was read: annotate it as a list",
@@ -110,12 +111,12 @@ def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: P
 
     Values of different types are different, and so are models of different classes.
     """
-    where = f"{place}: " if place else ""
+    where = prefix(place)
     if type(given) is not type(back):
         both = isinstance(given, BaseModel) and isinstance(back, BaseModel)
-        return f"{where}{_named(given)} would come back as {_named(back)}; {_MODELS if both else _OTHERS}"
+        return f"{where}{_named(given)} would come back as {_named(back)}; {_MODELS if both else _instead(given, back)}"
     if isinstance(given, BaseModel):
-        return _between(_held(given), _held(back), place)
+        return _between(held(given), held(back), place)
     if isinstance(given, dict):
         mapping = cast("Any", given)
         return _between(mapping, back, place)
@@ -124,34 +125,25 @@ def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: P
         if len(items) != len(back):
             return f"{where}{len(items)} values would come back as {len(back)}"
         pairs = enumerate(zip(items, back, strict=True))
-        return next((found for at, pair in pairs if (found := difference(*pair, _at(place, at)))), None)
-    if hasattr(given, "__dataclass_fields__"):
-        names = list(given.__dataclass_fields__)
-        return _between(
-            {name: getattr(given, name, None) for name in names},
-            {name: getattr(back, name, None) for name in names},
-            place,
-        )
+        return next((found for index, pair in pairs if (found := difference(*pair, at(place, index)))), None)
+    if (names := fields(given)) is not None:
+        return _between(names, fields(back) or {}, place)
     return None if _equal(given, back) else f"{where}{given!r:.100} would come back as {back!r:.100}"
-
-
-def _held(model: BaseModel) -> dict[str, Any]:
-    return {**model.__dict__, **(model.__pydantic_extra__ or {}), **(model.__pydantic_private__ or {})}
 
 
 def _between(given: dict[Any, Any], back: dict[Any, Any], place: str) -> str | None:
     for name, value in given.items():
-        if name not in back and not isinstance(name, str):
-            return f"{_at(place, name)}: the key would not come back as {_named(name)}; {_OTHERS}"
         if name not in back:
-            return f"{_at(place, name)}: it would be lost"
-        if (found := difference(value, back[name], _at(place, name))) is not None:
+            if not isinstance(name, str):
+                return f"{prefix(place)}the key {name!r:.100} would come back as a text; {_KEYS}"
+            return f"{at(place, name)}: it would be lost"
+        if (found := difference(value, back[name], at(place, name))) is not None:
             return found
     for name in back:
         if name not in given:
-            return f"{_at(place, name)}: it would come into being"
+            return f"{at(place, name)}: it would come into being"
     wrong = [key for key in back if type(key) not in {type(other) for other in given if other == key}]
-    return f"{_at(place, wrong[0])}: the key would come back as a {_named(wrong[0])}" if wrong else None
+    return f"{at(place, wrong[0])}: the key would come back as a {_named(wrong[0])}" if wrong else None
 
 
 def _equal(given: Any, back: Any) -> bool:
@@ -174,7 +166,41 @@ def _named(value: object) -> str:
     return type(value).__qualname__
 
 
-def _at(place: str, name: object) -> str:
+def _instead(given: object, back: object) -> str:
+    """Return what to do about a value that would come back as another type."""
+    cls = type(given)
+    known = next((base for base in cls.__mro__[:-1] if _has_schema(base)), type(back))
+    if known is cls:
+        return "annotate it with the type that it has"
+    return f"hand on a {known.__qualname__} in its place"
+
+
+def _has_schema(cls: type[Any]) -> bool:
+    try:
+        TypeAdapter(cls)
+    except PydanticUserError:
+        return False
+    return True
+
+
+def prefix(place: str) -> str:
+    """Return the beginning of a sentence on a place in a value."""
+    return f"{place}: " if place else ""
+
+
+def at(place: str, name: object) -> str:
+    """Return the place of an item, attribute or value within another place."""
     if isinstance(name, int):
         return f"{place}[{name}]"
     return f"{place}.{name}" if place else str(name)
+
+
+def held(model: BaseModel) -> dict[str, Any]:
+    """Return all that a model holds, by name."""
+    return {**model.__dict__, **(model.__pydantic_extra__ or {}), **(model.__pydantic_private__ or {})}
+
+
+def fields(instance: Any) -> dict[str, Any] | None:
+    """Return the fields of an instance of a dataclass by name; None if it is none."""
+    names = getattr(type(instance), "__dataclass_fields__", None)
+    return None if names is None else {name: getattr(instance, name, None) for name in names}

@@ -96,8 +96,8 @@ def test_fields_may_go_by_their_aliases_and_by_their_names() -> None:
     [
         ("total", "many", "the state of it does not fit Counts: total: Input should be a valid integer"),
         ("names", {}, "the state of it does not fit Counts: names: Input should be a valid array"),
-        ("anything", object(), "the state of it cannot be written as JSON: .*type.*object"),
-        ("ratio", math.inf, "the state of it cannot be written as JSON: it holds NaN or an infinite number"),
+        ("anything", object(), "the state of it cannot be written as JSON: anything: object has no form in JSON"),
+        ("ratio", math.inf, "the state of it cannot be written as JSON: ratio: it holds NaN or an infinite number"),
         ("anything", b"\xff", "the state of it cannot be written as JSON: .*utf-8"),
     ],
 )
@@ -133,7 +133,7 @@ def test_what_pydantic_accepts_for_the_annotation_is_taken() -> None:
         (list[str], None, "the result of tool `f` does not fit list[str]: Input should be a valid list"),
         (list[str], ["a", 1], "the result of tool `f` does not fit list[str]: 1: Input should be a valid string"),
         (Point, {"y": 1}, "the result of tool `f` does not fit Point: x: Field required"),
-        (Any, object(), "the result of tool `f` cannot be written as JSON: .*type.*object"),
+        (Any, object(), "the result of tool `f` cannot be written as JSON: object has no form in JSON"),
         (Any, {"a": {1, object()}}, "the result of tool `f` cannot be written as JSON"),
         (Any, "\ud800", "the result of tool `f` cannot be written as JSON: .*surrogates not allowed"),
     ],
@@ -148,7 +148,7 @@ def test_a_value_that_is_no_json_is_refused_with_what_it_is_and_where(
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_does_not_know_are_refused(value: float) -> None:
     for annotation, holder in ((float, value), (Any, {"a": [value]}), (list[float], [value])):
-        with pytest.raises(NotSerializable, match="cannot be written as JSON: it holds NaN or an infinite number"):
+        with pytest.raises(NotSerializable, match="cannot be written as JSON: .*it holds NaN or an infinite number"):
             ValueConverter(annotation, "it").encode(holder)
 
 
@@ -162,7 +162,7 @@ def test_what_is_taken_can_be_read_again_however_deep_it_is(depth: int) -> None:
     for _ in range(depth):
         value = [value]
     try:
-        check_json(JsonText.of(value))
+        check_json(JsonText.of(value), value)
     except ValueError:
         assert depth > 150
     else:

@@ -213,7 +213,8 @@ def test_whatever_rates_takes_values_of_every_type_and_sees_them_as_json(log, or
     *scores, refused = run.result(30)
     assert scores == ["0.9", "1", "1", "0.95", "0.5", "1"]
     assert refused == (
-        "argument `result` of judge `kind` does not fit JSON: Unable to serialize unknown type: <class 'object'>"
+        "argument `result` of judge `kind` does not fit JSON: object has no form in JSON; "
+        "hand on what it holds, as plain values, a dataclass or a pydantic model"
     )
     assert '"seen": "2026-11-29"' in requests(log)[0]["prompt"]
 
