@@ -37,7 +37,7 @@ class WorkerEvent:
     charged: tuple[str, ...] = ()
     """For ``exited``: tokens of the charged jobs."""
     detail: str = ""
-    """For ``replaced`` and ``degraded``: the reason, shown to users."""
+    """For ``replaced``, ``short`` and ``degraded``: the reason, shown to users."""
 
 
 EventHook: TypeAlias = Callable[[WorkerEvent], None]

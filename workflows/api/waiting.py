@@ -84,15 +84,17 @@ def _wait_until_over(host: Watched, run_id: str, timeout: float | None) -> None:
             host.check_alive()
             left = None if deadline is None else deadline - time.monotonic()
             if (left is not None and left <= 0) or not changed.wait(left):
-                raise not_in_time(run_id, timeout, host.reads.run(run_id).status)
+                record = host.reads.run(run_id)
+                raise not_in_time(run_id, timeout, record.status, record.reason)
             changed.clear()
     finally:
         watch()
 
 
-def not_in_time(run_id: str, timeout: float | None, status: str) -> TimeoutError:
+def not_in_time(run_id: str, timeout: float | None, status: str, reason: str | None) -> TimeoutError:
     """Return the error for a run that has not ended in time."""
-    return TimeoutError(f"run {run_id} has not ended within {timeout:g} s; it goes on and is {status} now")
+    why = f": {reason}" if reason else ""
+    return TimeoutError(f"run {run_id} has not ended within {timeout:g} s; it goes on and is {status} now{why}")
 
 
 async def until_result(host: Watched, run_id: str) -> Json:

@@ -95,6 +95,8 @@ class Engine:
         self._apps = apps
         self.slow_imports = apps.slow
         """The imports that take long at this time."""
+        self._shortages: dict[PoolKey, str] = {}
+        """Why pools cannot start workers at this time. Written on the reactor's thread, read by all."""
         self.slow_imports.listen(lambda app, slow: logger.warning("{} {}", app, slow.sentence()))
         self.place = opening.place
         self.home = opening.home
@@ -213,8 +215,17 @@ class Engine:
     def _hear(self, event: WorkerEvent) -> None:
         """Handle an event of a worker or a pool. Reactor thread only."""
         _log_worker(event)
+        if event.kind == "short":
+            self._shortages[event.pool] = event.detail
+        elif event.kind in {"ready", "degraded"}:
+            self._shortages.pop(event.pool, None)
         if event.kind in OF_POOLS and not self.closed:
             self._parked.hear(event)
+
+    def _waits(self, app: str) -> str | None:
+        """Return what holds up the runs of an app that is not in the journal; None for nothing. Thread-safe."""
+        short = (why for pool, why in list(self._shortages.items()) if pool.app == app)
+        return self.slow_imports.sentence(app) or next(short, None)
 
     def _working(self) -> bool:
         """Return whether pools have work that needs no alarm to go on. Reactor thread only."""
@@ -309,7 +320,7 @@ class Engine:
             home=self.home,
             output=kept,
             flush=self._output.flush,
-            waits=self.slow_imports.sentence,
+            waits=self._waits,
         )
 
     def flush_output(self, timeout: float) -> None:

@@ -154,7 +154,8 @@ class RemoteRun:
                 msg = f"{lost}: {go_on(self.id)} goes on with it"
                 raise OrchestratorUnreachable(msg)
             if deadline is not None and now >= deadline:
-                raise not_in_time(self.id, timeout, self.reads.run(self.id).status)
+                record = self.reads.run(self.id)
+                raise not_in_time(self.id, timeout, record.status, record.reason)
             time.sleep(POLL)
         return self.reads.result(self.id)
 

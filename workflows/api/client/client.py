@@ -139,7 +139,8 @@ class Client(BaseOrchestrator):
             if answer.status_code != GOES_ON:
                 return read_result(answer.content)
             if deadline is not None and time.monotonic() >= deadline:
-                raise not_in_time(run_id, timeout, answer.json()["status"])
+                record = answer.json()
+                raise not_in_time(run_id, timeout, record["status"], record.get("reason"))
 
     @override
     async def until_result(self, run_id: str) -> Json:

@@ -59,10 +59,10 @@ class AsyncRun(Twin[Run[R]], Generic[R]):
         except TimeoutError:
             if not within.expired():
                 raise
-        status = await self.status
-        if status in ENDED or status == "parked":
+        record = await self.record
+        if record.status in ENDED or record.status == "parked":
             return await self.plain
-        raise not_in_time(self.id, patience, status)
+        raise not_in_time(self.id, patience, record.status, record.reason)
 
     @property
     def record(self) -> "Coroutine[Any, Any, RunRecord]":
