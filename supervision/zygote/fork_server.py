@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -110,11 +111,13 @@ class Zygote:
         if done.failure:
             return done
         self._main = resolve(self._boot.main)
-        threads = _count_forked_threads()
-        if threads > 1:
+        if (threads := _count_forked_threads()) > 1:
+            started = "a thread" if threads == 2 else f"{threads - 1} threads"  # noqa: PLR2004  the main one is another
+            names = ", ".join(each.name for each in threading.enumerate() if each is not threading.main_thread())
             return Import(
-                f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads "
-                'cannot be forked: give its pools backend="spawn", or start the threads on first use'
+                f"{self._boot.app} starts {started} while it is imported ({names or 'not by Python code'}), and a "
+                "process with threads cannot be forked: start them on first use, or under "
+                '`if __name__ == "__main__":`; or give its pools backend="spawn"'
             )
         # Descriptors that the app's import has opened are part of its state, like its globals.
         self._keep |= _open_descriptors() - before

@@ -54,7 +54,7 @@ def broken() -> None:
 
 @_app
 def threaded() -> None:
-    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+    threading.Thread(target=time.sleep, args=(1000,), name="napper", daemon=True).start()
 
 
 @_app

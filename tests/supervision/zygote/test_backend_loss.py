@@ -198,7 +198,7 @@ def test_a_zygote_that_is_killed_before_it_hears_of_its_app_is_replaced(make_sce
 
 def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene("zygote", "threaded")
-    with pytest.raises(DefinitionError, match=r'threaded starts 1 thread.*backend="spawn"'):
+    with pytest.raises(DefinitionError, match=r'threaded starts a thread .*\(napper\).*backend="spawn"'):
         scene.run(scene.backend.start())
 
 
