@@ -7,7 +7,7 @@ from functools import cached_property, partial, wraps
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Never, ParamSpec, Self, TypeVar, get_args
 
 from pydantic import BaseModel
 from typing_extensions import override
@@ -102,6 +102,15 @@ class BaseOrchestrator(ScheduleMethods, ABC):
     ) -> None:
         """Close it."""
         self.close()
+
+    @override
+    def __reduce__(self) -> Never:
+        """Raise ``TypeError``: neither it nor its handles can be copied into another process."""
+        msg = (
+            f"{self!r} belongs to its process, and neither it nor its runs and sessions can be pickled or copied: hand "
+            "on their ids. Other processes reach what `greenroom serve` serves with a `Client` of their own"
+        )
+        raise TypeError(msg)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,6 +1,7 @@
 """An orchestrator inside a script: interrupted, terminated, stopped and continued."""
 
 import asyncio
+import copy
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,15 @@ def test_a_second_orchestrator_may_share_the_default_home_with_another_journal(t
     with Orchestrator(tmp_path / "a.db") as first, Orchestrator(tmp_path / "b.db") as second:
         for orchestrator in (first, second):
             assert orchestrator.start(authoring.sequential, 1).result(30) == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("copied", [ForkingPickler.dumps, copy.deepcopy])
+def test_what_cannot_be_taken_to_another_process_says_how_that_one_reaches_it(tmp_path, mark, copied):
+    from tests.acceptance.apps.contract import authoring  # noqa: PLC0415
+
+    with Orchestrator(":memory:", home=tmp_path / "home") as orchestrator:
+        run = orchestrator.start(authoring.sequential, 1)
+        for handle in (orchestrator, run, orchestrator.aio, run.aio):
+            with pytest.raises(TypeError, match="belongs to its process, .*hand on their ids.*`Client`"):
+                copied(handle)
+        assert run.result(30) == [1, 2, 4, 8]
