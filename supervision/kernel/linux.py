@@ -115,6 +115,15 @@ def numbers_in(directory: str) -> list[int]:
         return [int(entry.name) for entry in entries if entry.name.isdigit()]
 
 
+def thread_names() -> dict[int, str]:
+    """Return what the kernel calls the threads of this process, by their numbers."""
+    names: dict[int, str] = {}
+    for thread in numbers_in("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            names[thread] = _read(f"/proc/self/task/{thread}/comm").decode(errors="replace").strip()
+    return names
+
+
 def child_pids() -> list[int]:
     """Return the pids of this process's children, including adopted and unreaped ones."""
     pids: list[int] = []

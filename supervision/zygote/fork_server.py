@@ -113,11 +113,10 @@ class Zygote:
         self._main = resolve(self._boot.main)
         if (threads := _count_forked_threads()) > 1:
             started = "a thread" if threads == 2 else f"{threads - 1} threads"  # noqa: PLR2004  the main one is another
-            names = ", ".join(each.name for each in threading.enumerate() if each is not threading.main_thread())
             return Import(
-                f"{self._boot.app} starts {started} while it is imported ({names or 'not by Python code'}), and a "
-                "process with threads cannot be forked: start them on first use, or under "
-                '`if __name__ == "__main__":`; or give its pools backend="spawn"'
+                f"{self._boot.app} starts {started} while it is imported ({', '.join(_thread_names())}), and a process "
+                "with threads cannot be forked: start them, or import the library that starts them, in the functions "
+                'that need it or under `if __name__ == "__main__":`; or give its pools backend="spawn"'
             )
         # Descriptors that the app's import has opened are part of its state, like its globals.
         self._keep |= _open_descriptors() - before
@@ -265,6 +264,12 @@ def _count_forked_threads() -> int:
 
 def _count_threads() -> int:
     return len(linux.numbers_in("/proc/self/task"))
+
+
+def _thread_names() -> list[str]:
+    """Return what the threads beside the main one are called, by Python or else by the library that started them."""
+    names = linux.thread_names() | {each.native_id: each.name for each in threading.enumerate()}
+    return list(dict.fromkeys(name for number, name in names.items() if number != os.getpid()))
 
 
 def _open_descriptors() -> set[int]:
