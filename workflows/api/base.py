@@ -108,7 +108,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         """Raise ``TypeError``: neither it nor its handles can be copied into another process."""
         msg = (
             f"{self!r} belongs to its process, and neither it nor its runs and sessions can be pickled or copied: hand "
-            "on their ids. Other processes reach what `greenroom serve` serves with a `Client` of their own"
+            "on their ids. Other processes reach an orchestrator that is served with a `Client` of their own"
         )
         raise TypeError(msg)
 
