@@ -329,6 +329,7 @@ class Entry:
 
     ``prepare()`` imports what all workers need, before the app is known; empty for nothing. ``preload(app: str)``
     imports the app, and returns the names of the environment variables that each kind of worker needs.
+    ``preload_to_fork(app: str)`` does so where workers are forked afterwards; empty if that makes no difference.
     ``main(connection: socket.socket, spec: WorkerSpec)`` is a worker's whole life.
     """
 
@@ -339,3 +340,4 @@ class Entry:
     argv: tuple[str, ...] = ()
     """``sys.argv`` while the app is imported; empty for the app's name alone."""
     prepare: str = ""
+    preload_to_fork: str = ""

@@ -34,6 +34,8 @@ class Import(NamedTuple):
     """See ``Loaded``."""
     killed: bool = False
     """See ``LoadFailed``."""
+    threaded: bool = False
+    """See ``LoadFailed``."""
 
 
 def resolve(reference: str) -> Callable[..., Any]:

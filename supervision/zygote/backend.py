@@ -29,6 +29,10 @@ LAUNCH_TIMEOUT: Final = 5.0
 """Seconds that a zygote may take to fork a worker, or to end a dead one's process tree, before it counts as hung."""
 
 
+def _ignore(_why: str) -> None:
+    """Do nothing. Used if losses are not counted."""
+
+
 class ZygoteBackend:
     """A ``Backend`` for one app. Reactor thread only.
 
@@ -46,6 +50,8 @@ class ZygoteBackend:
         launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
         place: Finds the user's line in faulthandler's dump of an import.
         on_slow: Called with the current line of a slow import, and with None when the import is over.
+        on_threaded: Called with a sentence if the app cannot be forked, as its import leaves threads. Each worker is
+            then a new interpreter that imports the app, as those of a ``SpawnBackend`` are.
     """
 
     _fresh = False
@@ -65,20 +71,14 @@ class ZygoteBackend:
         launch_timeout: float = LAUNCH_TIMEOUT,
         place: Place = nowhere,
         on_slow: Callable[[SlowImport | None], None] = unheard,
+        on_threaded: Callable[[str], None] = _ignore,
     ) -> None:
         """Keep the arguments; no process is started yet."""
         self.app = app
         self.holds_mb = 0
         self._loop = loop
-        self._boot = Boot(
-            app=app,
-            preload=entry.preload,
-            argv=entry.argv or (app,),
-            main=entry.main,
-            fresh=self._fresh,
-            timeout=start_timeout,
-        )
-        self._prepare = "" if self._fresh else entry.prepare
+        self._entry = entry
+        self._start_timeout = start_timeout
         self._first = first
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
@@ -87,6 +87,8 @@ class ZygoteBackend:
         self._launch_timeout = launch_timeout
         self._place = place
         self._on_slow = on_slow
+        self._on_threaded = on_threaded
+        self._threaded = ""  # why its workers are not forked, after a zygote has found out
         self._handle: ZygoteHandle | None = None  # the zygote in use; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
         self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
@@ -98,9 +100,10 @@ class ZygoteBackend:
         self.on_lost: Callable[[str], None] = _ignore
 
     def __repr__(self) -> str:
-        """Return the app and the number of workers, for logs."""
+        """Return the app, the number of workers, and why they are not forked, for logs and the tree of actors."""
         zygote = self._handle.zygote if self._handle is not None else None
-        return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}>"
+        why = f": {self._threaded}" if self._threaded else ""
+        return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}{why}>"
 
     # ---------------------------------------------------------------- the protocol
 
@@ -158,24 +161,22 @@ class ZygoteBackend:
         watched = True
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
-                inheritance = Inheritance.of(self._path, self._environments.shared(), self._prepare)
+                prepare = "" if self._fresh else self._entry.prepare
+                inheritance = Inheritance.of(self._path, self._environments.shared(), prepare)
                 keeper = None if self._first is None else self._first.take(inheritance)
                 handle = self._make_handle(inheritance if keeper is None else keeper.inheritance, keeper)
-                boot = self._boot.model_copy(
-                    update={
-                        "withheld": self._environments.withheld(),
-                        "folder": inheritance.folder,
-                        "watched": watched,
-                    }
-                )
                 try:
-                    await handle.start(boot, inheritance, self._lock(), keeper)
+                    await handle.start(self._boot(inheritance, watched=watched), inheritance, self._lock(), keeper)
                 except BaseException as error:
                     killed = handle.killed  # before the handle's end, which may have to kill the keeper itself
                     innocent = killed or (watched and handle.crashed)
                     again = isinstance(error, DefinitionError) and innocent and attempts_left
                     watched = watched and not handle.crashed
                     await self._dissolve(handle, "the app could not be loaded")
+                    if handle.threaded and not self._closed:
+                        self._fresh, self._threaded = True, handle.threaded
+                        self._on_threaded(handle.threaded)
+                        again = attempts_left
                     if again:
                         continue
                     if isinstance(error, DefinitionError) and killed:
@@ -188,6 +189,21 @@ class ZygoteBackend:
                     return
         finally:
             self._starting = None
+
+    def _boot(self, inheritance: Inheritance, *, watched: bool) -> Boot:
+        """Return the order to load the app."""
+        entry = self._entry
+        return Boot(
+            app=self.app,
+            preload=entry.preload if self._fresh else entry.preload_to_fork or entry.preload,
+            argv=entry.argv or (self.app,),
+            main=entry.main,
+            fresh=self._fresh,
+            timeout=self._start_timeout,
+            folder=inheritance.folder,
+            withheld=self._environments.withheld(),
+            watched=watched,
+        )
 
     def _make_handle(self, inheritance: Inheritance, keeper: KeeperProcess | None) -> ZygoteHandle:
         def lose(why: str) -> None:
@@ -302,10 +318,6 @@ class ZygoteBackend:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _ignore(_why: str) -> None:
-    """Do nothing. Used if losses are not counted."""
 
 
 async def _settle(worker: Worker) -> None:

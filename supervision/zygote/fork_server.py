@@ -70,7 +70,7 @@ def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoR
     done, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
     os.close(stack)
     if done.failure:
-        zygote.say(LoadFailed(sentence=done.failure[-MAX_TEXT:], killed=done.killed))
+        zygote.say(LoadFailed(sentence=done.failure[-MAX_TEXT:], killed=done.killed, threaded=done.threaded))
         os._exit(0)
     reset_signals()
     zygote.say(Loaded(pid=os.getpid(), data_kib=size, variables=dict(done.variables)))
@@ -115,8 +115,10 @@ class Zygote:
             started = "a thread" if threads == 2 else f"{threads - 1} threads"  # noqa: PLR2004  the main one is another
             return Import(
                 f"{self._boot.app} starts {started} while it is imported ({', '.join(_thread_names())}), and a process "
-                "with threads cannot be forked: start them, or import the library that starts them, in the functions "
-                'that need it or under `if __name__ == "__main__":`; or give its pools backend="spawn"'
+                "with threads cannot be forked: each worker imports the app by itself, and starts in the time of that. "
+                "For workers that start in milliseconds, start them, or import the library that starts them, in the "
+                'functions that need it or under `if __name__ == "__main__":`',
+                threaded=True,
             )
         # Descriptors that the app's import has opened are part of its state, like its globals.
         self._keep |= _open_descriptors() - before

@@ -41,6 +41,7 @@ class ZygoteHandle:
         clean: True if the keeper ended by itself, which it does when it has no descendants left.
         killed: True if it was ended from outside, and not by user code, see ``SENT_BY_OTHERS``.
         crashed: True if SIGSEGV ended the zygote.
+        threaded: Why the loaded app cannot be forked, as a sentence for users; empty if it can or is not loaded.
         zygote: The zygote's pid once the app is loaded, else 0.
         data_kib: Memory of the loaded app that counts under a worker's memory limit.
         variables: Names of the environment variables that its workers get besides, by kind of worker.
@@ -80,6 +81,7 @@ class ZygoteHandle:
         self.clean = False
         self.killed = False
         self.crashed = False
+        self.threaded = ""
         self.zygote = 0
         self.data_kib = 0
         self.variables: Mapping[str, tuple[str, ...]] = {}
@@ -131,6 +133,7 @@ class ZygoteHandle:
             self._watchdog.close()
         if isinstance(answer, LoadFailed):
             self.killed = self.killed or answer.killed
+            self.threaded = answer.sentence if answer.threaded else ""
             raise DefinitionError(self._redactor.text(answer.sentence) + self._said())
         if not isinstance(answer, Loaded):
             died = f"{boot.app} cannot be loaded: {await self._cause(answer)} while it imported it"

@@ -62,6 +62,8 @@ class LoadFailed(Message):
 
     type: Literal["load_failed"] = "load_failed"
     sentence: str
+    threaded: bool = False
+    """True if the app was loaded, and has left threads, with which it cannot be forked."""
     killed: bool = False
     """True if a signal from outside ended the process that imported the app, see ``SENT_BY_OTHERS``."""
 

@@ -196,10 +196,29 @@ def test_a_zygote_that_is_killed_before_it_hears_of_its_app_is_replaced(make_sce
     scene.run(story())
 
 
-def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene("zygote", "threaded")
-    with pytest.raises(DefinitionError, match=r'threaded starts a thread .*\(napper\).*backend="spawn"'):
-        scene.run(scene.backend.start())
+def test_an_app_that_starts_threads_is_not_forked_and_told_so_once(make_scene: Callable[..., Scene]) -> None:
+    told: list[str] = []
+    scene = make_scene("zygote", "threaded", on_threaded=told.append)
+
+    async def story() -> None:
+        await scene.backend.start()
+        for _ in range(2):
+            life = await born(scene.backend)
+            assert (await life.ask("describe_self"))["threads"] == 2
+            await life.end_by("leave", 0)
+        before, lost = scene.zygote, asyncio.Event()
+        scene.backend.on_lost = lambda _: lost.set()
+        os.kill(before, signal.SIGKILL)
+        await lost.wait()
+        life = await born(scene.backend)
+        assert (await life.ask("describe_self"))["threads"] == 2
+        assert scene.zygote != before
+        await life.end_by("leave", 0)
+
+    scene.run(story())
+    (sentence,) = told
+    assert sentence in repr(scene.backend)
+    assert re.search(r"threaded starts a thread .*\(napper\).*each worker imports the app by itself", sentence)
 
 
 def test_an_app_whose_threads_end_before_each_fork_is_forked(make_scene: Callable[..., Scene]) -> None:

@@ -5,6 +5,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from loguru import logger
+
 from greenroom.actors.program.source_location import dumped_place
 from greenroom.supervision.jobs import Backend, Entry, Pool
 from greenroom.supervision.kernel.generation_lock import GenerationLock
@@ -38,15 +40,15 @@ def make_backend(
         first: A keeper that was started before.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
-    forks = pool.backend == "zygote"
     entry = Entry(
         prepare=PREPARE,
-        preload=f"greenroom.actors.app.loader:{'preload_to_fork' if forks else 'preload'}",
+        preload="greenroom.actors.app.loader:preload",
+        preload_to_fork="greenroom.actors.app.loader:preload_to_fork",
         main="greenroom.actors.worker.main:main",
         path=tuple(sys.path),
         argv=(app, *sys.argv[1:]) if script else (),  # a script may read its arguments before its definitions
     )
-    kind = ZygoteBackend if forks else SpawnBackend
+    kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
     return kind(
         app,
         entry,
@@ -59,4 +61,5 @@ def make_backend(
         start_timeout=apps.timeout,
         place=dumped_place,
         on_slow=partial(apps.slow.note, app),
+        on_threaded=partial(logger.warning, "{}"),
     )
