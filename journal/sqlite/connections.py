@@ -11,7 +11,7 @@ import apsw
 
 from greenroom.journal.database import Database
 from greenroom.journal.integrity.lost_tail import newest, place_of, refuse_shorter
-from greenroom.journal.integrity.reach import NO_HASH, Reach, ReachFile, read_reach
+from greenroom.journal.integrity.reach import NO_HASH, ReachFile, read_reach
 from greenroom.journal.sqlite.errors import JournalUnused, translate
 from greenroom.journal.sqlite.file import make_file, refuse_empty, refuse_network, refuse_strangers, sync_directory
 from greenroom.journal.sqlite.schema import (
@@ -47,10 +47,11 @@ def open_writer(
         JournalCorrupt: The file is damaged, or shorter than it was. It is left unchanged.
         JournalError: The place or the file is unsuitable; the message says why.
     """
-    refuse_network(path)
-    if not accept_loss:
-        refuse_empty(path)
-    reach = read_note(path) if path.exists() else None
+    with _translated(path):
+        refuse_network(path)
+        if not accept_loss:
+            refuse_empty(path)
+        reach = read_reach(path) if path.exists() else None
     with _connected(path, writing=True) as connection:
         version = check(connection, path, known)  # before the first write: a file of another program stays unchanged
         if version:
@@ -73,18 +74,6 @@ def open_writer(
         refuse_strangers(path)  # once more, for the file that was opened
         connection.pragma("synchronous", SYNCHRONOUS[durability])
     return connection, epoch
-
-
-def read_note(path: Path) -> Reach | None:
-    """Return how far a journal had reached; see ``read_reach``.
-
-    Raises:
-        JournalError: The note cannot be read.
-    """
-    try:
-        return read_reach(path)
-    except OSError as error:
-        raise translate(error, path) from error
 
 
 def _note(note: ReachFile, connection: Database, version: int) -> None:
@@ -112,8 +101,9 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
     Raises:
         JournalError: There is no file, or an unsuitable one; the message says why.
     """
-    refuse_empty(path)
-    reach = read_note(path)
+    with _translated(path):
+        refuse_empty(path)
+        reach = read_reach(path)
     with _connected(path, writing=False) as connection:
         if version := check(connection, path, known):
             latest = (known or migrations())[-1][0]
@@ -140,6 +130,15 @@ def _is_frozen(path: Path) -> bool:
 
 
 @contextmanager
+def _translated(path: Path) -> Generator[None]:
+    """Raise errors of the operating system as those of this package."""
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, path) from error
+
+
+@contextmanager
 def _connected(path: Path, *, writing: bool) -> Generator[Database]:
     """Open a connection. If the work with it fails, close it without writing anything more."""
     connection: Database | None = None
@@ -151,12 +150,21 @@ def _connected(path: Path, *, writing: bool) -> Generator[Database]:
         connection.pragma("cell_size_check", 1)
         yield connection
     except BaseException as error:
-        number = connection.system_errno if connection else 0
+        number = connection.system_errno if connection else _refusal(path)
         if connection:
             close_untouched(connection)
         if isinstance(error, (apsw.Error, OSError)):
             raise translate(error, path, number) from error
         raise
+
+
+def _refusal(path: Path) -> int:
+    """Return why the system lets this process open no file there now, which SQLite keeps to itself; 0 if it does."""
+    try:
+        os.close(os.open(path.parent, os.O_RDONLY))
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 def _connect(path: Path, *, writing: bool) -> Database:

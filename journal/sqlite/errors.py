@@ -6,11 +6,12 @@ from pathlib import Path
 
 import apsw
 
-from greenroom.messages.advice import reindex, verify
+from greenroom.messages.advice import raise_files, reindex, verify
 from greenroom.messages.core.errors import JournalCorrupt, JournalError, JournalFull
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
 
 
@@ -56,6 +57,11 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
         sentence = f"the journal {path} is damaged ({error}): {repair(path)}"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
         sentence = f"another process keeps the journal {path} locked: end it and start again"
+    elif isinstance(error, _SYSTEM) and number in _NO_DESCRIPTORS:
+        sentence = (
+            f"the journal {path} cannot be opened ({because}): allow more open files, for instance with "
+            f"{raise_files('65536')}, and start again"
+        )
     elif isinstance(error, (apsw.CantOpenError, OSError)):
         sentence = f"the journal {path} cannot be opened ({because}): check the path and its permissions"
     else:

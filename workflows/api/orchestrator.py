@@ -28,6 +28,7 @@ from greenroom.workflows.control.setup.call_limits import CallLimits, read_limit
 from greenroom.workflows.control.setup.opening import GRACE, Durability, Opening
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
+from greenroom.workflows.home.private_files import descriptors_left
 from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of
 
 if TYPE_CHECKING:  # the first keeper starts before any of these is imported
@@ -119,8 +120,9 @@ class Orchestrator(BaseOrchestrator):
 
         def start() -> "Engine":
             own_home = home is not None or journal is None
-            opening = Opening(journal, self._wanted, own_home=own_home, given=imports.given)
-            return _start(opening, pools or {}, durability, clock, viewer, imports, limits, recover=recover)
+            with descriptors_left():
+                opening = Opening(journal, self._wanted, own_home=own_home, given=imports.given)
+                return _start(opening, pools or {}, durability, clock, viewer, imports, limits, recover=recover)
 
         self._opening: Future[Engine] = Future()
         """The engine, or the error of opening it."""

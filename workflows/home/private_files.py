@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from greenroom.messages.advice import set_mode
+from greenroom.messages.advice import raise_files, set_mode
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.secrets.file_trust import objection
 from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
@@ -29,6 +29,8 @@ _REMEDIES: Final = {
     errno.EROFS: "mount its disk for writing",
 }
 """What a reader can do, by the error that the operating system gives."""
+NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""Errors that are about this process or machine, whichever file it was that could not be opened."""
 
 
 def given_path(path: str | os.PathLike[str]) -> Path:
@@ -167,8 +169,26 @@ def writing(path: Path) -> Generator[None]:
         raise unwritable(path, error) from error
 
 
+@contextmanager
+def descriptors_left() -> Generator[None]:
+    """Say what to do where this process may open no more files, sockets and pipes.
+
+    Raises:
+        JournalError: In place of that error of the operating system. Others are left as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:
+            raise unwritable(Path(), error) from error
+        raise
+
+
 def unwritable(path: Path, error: OSError) -> JournalError:
     """Return the error that a file cannot be written, with what the reader can do."""
+    if error.errno in NO_DESCRIPTORS:
+        way = f"allow more, for instance with {raise_files('65536')}, and start again"
+        return JournalError(f"no file can be opened ({error.strerror}): {way}")
     place = error.filename2 or error.filename or path
     remedy = _REMEDIES.get(error.errno or 0, "look at what lies there")
     return JournalError(f"{place} cannot be written ({error.strerror}): {remedy}, or choose another home with --home")

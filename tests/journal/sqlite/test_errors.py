@@ -1,5 +1,7 @@
 """Every single input and output operation of the journal is made to fail, one after the other."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.errors import JournalError, JournalFull
 from tests.journal.appends import Client, changed
+from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -113,3 +116,35 @@ def test_after_any_failed_operation_nothing_is_acknowledged_and_nothing_is_lost(
         assert acknowledged <= stored <= APPENDS
         assert Client(journal).append("r", stored, changed("more")) is None
         journal.close()
+
+
+SHORT = """
+import os, resource, sys
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalError
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+for _ in range(16):
+    try:
+        SqliteJournal(sys.argv[1]).close()
+        break
+    except JournalError as error:
+        print(error)
+    os.close(held.pop())
+else:
+    raise SystemExit("it was never opened")
+"""
+"""Opens a journal with no descriptor left, then with one, and so on."""
+
+
+def test_where_no_descriptor_is_left_the_limit_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHORT, str(tmp_path / "journal.db")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert said
+    assert all("`ulimit -n 65536`" in line for line in said), said

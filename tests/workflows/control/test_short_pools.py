@@ -1,8 +1,11 @@
-"""A run that waits for workers which cannot be started says why."""
+"""What lacks descriptors says so: a run that waits for workers which cannot be started, and an orchestrator."""
 
 import asyncio
 import errno
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.supervision.zygote.backend import ZygoteBackend
 from tests.acceptance.apps.contract import authoring
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 SENTENCE = r"pool tool for \S+authoring has 0 of \d+ workers and cannot begin more: .*Too many open files"
 
@@ -41,3 +44,28 @@ def test_the_record_of_a_run_and_the_end_of_patience_say_why_it_gets_no_worker(
         later = orchestrator.start(authoring.sequential, 1)
         assert orchestrator.reads.run(later.id).reason is None
         assert later.result(timeout=60) == [1, 2, 4, 8]
+
+
+OPENING = """
+import os, resource, sys
+import greenroom.workflows.control.engine
+from greenroom import Orchestrator
+used = len(os.listdir("/proc/self/fd")) - 1
+for left in (14, 10, 6, 2, 1, 0):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + left, used + left))
+    try:
+        Orchestrator(home=sys.argv[1])
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+"""Opens an orchestrator with fewer and fewer descriptors left."""
+
+
+def test_an_orchestrator_that_cannot_open_its_files_says_how_to_allow_more(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENING, str(tmp_path / "home")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 6
+    assert all(
+        re.match(r"JournalError .*\(Too many open files\): .*`ulimit -n 65536`, and start again", line) for line in said
+    )
