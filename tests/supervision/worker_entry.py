@@ -63,7 +63,12 @@ def threaded_until_it_forks() -> None:
     end = threading.Event()
     thread = threading.Thread(target=end.wait, daemon=True)
     thread.start()
-    os.register_at_fork(before=lambda: (end.set(), thread.join()))
+
+    def finish() -> None:
+        end.set()
+        thread.join()
+
+    os.register_at_fork(before=finish)
 
 
 @_app
