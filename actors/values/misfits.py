@@ -27,10 +27,23 @@ def unwritable(value: object, error: Exception, write: Callable[[Any], object]) 
     own = not isinstance(error, ValueError)  # it comes from a method of the part, and not from pydantic
     said = f"{type(error).__name__}: {error}" if own else str(error)
     for place, part in _leaves(value):
+        if isinstance(part, str) and not _is_text(part):
+            return (
+                f"{prefix(place)}the text {part!r:.100} holds half a surrogate pair, which JSON cannot carry; hand on "
+                '`text.encode(errors="replace").decode()` in its place'
+            )
         if _failure(part, write) == _identity(error):
             why = f" ({said})" if own else ""
             return f"{prefix(place)}{_kind(part)} has no form in JSON{why}; {_plain(part)}"
     return said
+
+
+def _is_text(part: str) -> bool:
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def endless(value: object) -> str:

@@ -169,6 +169,8 @@ def _named(value: object) -> str:
 def _instead(given: object, back: object) -> str:
     """Return what to do about a value that would come back as another type."""
     cls = type(given)
+    if cls is bytearray:  # which an annotation with bytes accepts
+        return "annotate it with bytes"
     known = next((base for base in cls.__mro__[:-1] if _has_schema(base)), type(back))
     if known is cls:
         return "annotate it with the type that it has"

@@ -63,6 +63,7 @@ MISSING = Missing(2026, 1, 1)
 ARRAY = f"{__name__}.Array has no form in JSON; hand on plain values in its place, such as its `tolist()`"
 TABLE = f"{__name__}.Table has no form in JSON; hand on plain values in its place, such as its `to_dict()`"
 BARE = "has no form in JSON; hand on what it holds, as plain values, a dataclass or a pydantic model"
+HALF = "x\udcff"
 NAN = "it holds NaN or an infinite number; hand on None in its place"
 
 
@@ -76,6 +77,11 @@ NAN = "it holds NaN or an infinite number; hand on None in its place"
         ({"a": {Array: 1}}, f"a.the key {Array!r}: type {BARE}"),
         ([1.0, {"a": math.nan}], f"[1].a: {NAN}"),
         (Row([-math.inf]), f"cells[0]: {NAN}"),
+        (
+            {"a": [HALF]},
+            f"a[0]: the text {HALF!r} holds half a surrogate pair, which JSON cannot carry; hand on "
+            '`text.encode(errors="replace").decode()` in its place',
+        ),
     ],
 )
 def test_the_part_that_has_no_json_is_named_with_what_to_hand_on(value: object, sentence: str) -> None:
@@ -100,6 +106,7 @@ def test_a_part_of_what_a_judge_is_given_is_named_as_well() -> None:
         (datetime, MOMENT, "Moment would come back as datetime; hand on a datetime in its place"),
         (Any, [MOMENT], "[0]: Moment would come back as str; hand on a datetime in its place"),
         (Any, (n for n in ()), "generator would come back as list; hand on a list in its place"),
+        (Any, [bytearray(b"x")], "[0]: bytearray would come back as str; annotate it with bytes"),
         (Any, {1}, "set would come back as list; annotate it with the type that it has"),
         (Any, {"a": {1: 2}}, "a: the key 1 would come back as a text; annotate the dict with the type of its keys"),
     ],
@@ -137,7 +144,7 @@ def test_a_value_that_holds_itself_beside_what_has_no_json_is_told_of_soon() -> 
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab", min_size=1), inner, max_size=4),
         max_leaves=20,
     ),
-    st.sampled_from([Array(), math.nan, Bare(), MISSING]),
+    st.sampled_from([Array(), math.nan, Bare(), MISSING, HALF]),
     st.data(),
 )
 def test_wherever_a_part_has_no_json_its_place_leads_to_it(value: Any, misfit: object, data: st.DataObject) -> None:
