@@ -79,8 +79,10 @@ NAN = "it holds NaN or an infinite number; hand on None in its place"
         (Row([-math.inf]), f"cells[0]: {NAN}"),
         (
             {"a": [HALF]},
-            f"a[0]: the text {HALF!r} holds half a surrogate pair, which JSON cannot carry; hand on "
-            '`text.encode(errors="replace").decode()` in its place',
+            (
+                f"a[0]: the text {HALF!r} holds half a surrogate pair, which JSON cannot carry; hand on "
+                '`text.encode(errors="replace").decode()` in its place'
+            ),
         ),
     ],
 )
