@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
+from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -219,17 +220,37 @@ class Reactor:
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the reactor from another thread and return a future of its result.
 
-        The future is cancelled if the reactor stops before there is a result.
+        The future is cancelled if the reactor stops before there is a result. Cancelling it does not cancel the
+        coroutine.
 
         Raises:
             RuntimeError: The reactor has stopped, and its loop is closed.
         """
-        result = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        if self.loop.is_closed():
+            msg = "Event loop is closed"
+            raise RuntimeError(msg)
+        result: Future[T] = Future()
         self._submitted.add(result)
-        result.add_done_callback(self._submitted.discard)
+        self.call(self._begin, coroutine, result)
         if self._stopped:
             result.cancel()
         return result
+
+    def _begin(self, coroutine: Coroutine[Any, Any, T], result: Future[T]) -> None:
+        """Run a coroutine. ``asyncio.run_coroutine_threadsafe`` does the same with three times as many calls."""
+        task = asyncio.Task(coroutine, loop=self.loop)
+        task.add_done_callback(partial(self._hand_on, result))
+
+    def _hand_on(self, result: Future[T], task: asyncio.Task[T]) -> None:
+        self._submitted.discard(result)
+        if task.cancelled():
+            result.cancel()
+        elif result.set_running_or_notify_cancel():  # from here on nobody can cancel it
+            error = task.exception()
+            if error is None:
+                result.set_result(task.result())
+            else:
+                result.set_exception(error)
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop the loop, and wait up to ``timeout`` seconds for its thread. Any thread but the reactor's."""
