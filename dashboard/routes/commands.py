@@ -4,10 +4,10 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, cast, get_args
+from typing import Annotated, Any, ClassVar, Final, cast, get_args
 
 from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.paths import Segment
@@ -68,6 +68,12 @@ router = APIRouter()
 _COMMAND: Final[TypeAdapter[Any]] = TypeAdapter(c.Command)
 
 
+class _Body(Message):
+    """Body of a request. Built at once: FastAPI silences pydantic's warning about its annotations only then."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=False)
+
+
 def _handler(way: Way) -> Callable[..., Any]:
     """Return the route handler of a command. FastAPI reads its signature; its body is the same for all commands."""
     fields = {name: field for name, field in way.command.model_fields.items() if name not in {"type", *way.in_path}}
@@ -81,7 +87,7 @@ def _handler(way: Way) -> Callable[..., Any]:
     if fields:
         model = create_model(
             f"{way.command.__name__}Body",
-            __base__=Message,
+            __base__=_Body,
             **cast("dict[str, Any]", {name: (field.annotation, field) for name, field in fields.items()}),
         )
         needed = any(field.is_required() for field in fields.values())

@@ -38,6 +38,7 @@ OWN = {
     "announce",
     "check_alive",
     "flush_output",
+    "goes_on",
     "home",
     "hurry",
     "leave",

@@ -298,6 +298,10 @@ class Orchestrator(BaseOrchestrator):
         """Call ``watcher`` on every change of a run, or at its end, until the returned subscription is called."""
         return self._engine.idle_monitor.watch(run_id, watcher, end_only=end_only)
 
+    def goes_on(self, run_id: str) -> bool:
+        """Return True if a run is not over, as far as that is known without reading the journal."""
+        return self._engine.goes_on(run_id)
+
     @override
     def wait_result(self, run_id: str, timeout: float | None) -> Json:
         return waiting.wait_result(self, run_id, timeout)

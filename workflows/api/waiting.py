@@ -40,6 +40,10 @@ class Watched(Protocol):
         """Call ``watcher`` now and on every change, until the returned subscription is called."""
         ...
 
+    def goes_on(self, run_id: str) -> bool:
+        """Return True if a run is not over, as far as that is known without reading the journal."""
+        ...
+
     def check_alive(self) -> None:
         """Raise ``OrchestratorClosed`` if the orchestrator has stopped."""
         ...
@@ -55,9 +59,12 @@ def _over_or_rest(host: Watched, run_id: str, watch: "Subscription") -> bool:
 
 
 def _is_over(host: Watched, run_id: str) -> bool:
-    """Return whether a run is over; the journal may be closed meanwhile."""
+    """Return whether a run is over; the journal may be closed meanwhile.
+
+    A run in memory changes before its journal does, so what goes on there is not over here.
+    """
     try:
-        return host.reads.is_over(run_id)
+        return not host.goes_on(run_id) and host.reads.is_over(run_id)
     except JournalError:
         host.check_alive()
         raise

@@ -342,6 +342,15 @@ class Engine:
         row = self.journal.run(run_id)
         return row is None or row.status in OVER
 
+    def goes_on(self, run_id: str) -> bool:
+        """Return True if a run is not over, as far as that is known without reading the journal. Thread-safe.
+
+        Raises:
+            OrchestratorClosed: This process is a fork of the engine's process.
+        """
+        self._check_process()
+        return self.runs.goes_on(run_id)
+
     def peek(self, run_id: str) -> Snapshot | None:
         """Return a copy of a run's state in memory. Any thread but the reactor's."""
         return self._wait_for(self._submit(self.runs.peek(run_id)))

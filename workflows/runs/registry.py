@@ -88,6 +88,11 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         """Return the state of a run that is in memory. It belongs to the run's actor and must not be changed."""
         return self._states.get(run_id)
 
+    def goes_on(self, run_id: str) -> bool:
+        """Return whether a run is in memory and neither over nor paused. Thread-safe; it may end at any moment."""
+        state = self._states.get(run_id)
+        return state is not None and state.ended is None and state.halted is None
+
     def enter(self, state: RunState, ref: LoopRef[RunActor]) -> None:
         """Take in a run whose first event is committed."""
         self._states[state.run_id] = state

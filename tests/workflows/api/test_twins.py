@@ -47,6 +47,7 @@ ONLY_PLAIN = {
     "until_sent": "is what `send` of the twin awaits",
     "post": "is for handles",
     "watch": "is for handles",
+    "goes_on": "does not block",
     "peek": "is for tests",
     "announce": "is for the server",
     "check_alive": "does not block",
