@@ -159,11 +159,12 @@ class FrameDecoder:
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         """Begin with an empty buffer."""
         self.max_bytes = max_bytes
-        self._buffer = bytearray()
+        self.buffer = bytearray()
+        """The beginning of a frame whose end has not arrived; not to be changed."""
 
     def add(self, data: bytes) -> bool:
         """Add ``data`` if it lies inside one body. Return False, and leave it to ``feed``, if it does not."""
-        buffer = self._buffer
+        buffer = self.buffer
         if len(buffer) < HEADER.size or len(buffer) + len(data) >= HEADER.size + HEADER.unpack_from(buffer)[0]:
             return False
         buffer += data
@@ -176,7 +177,7 @@ class FrameDecoder:
             FrameTooLarge: A header announces more than the limit.
             UnknownVersion: A header names a schema version that this code cannot read.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         source: bytes | bytearray = data  # nearly always whole bodies, which then are copied once
         if buffer:
             buffer += data
@@ -206,8 +207,8 @@ class FrameDecoder:
         Raises:
             FrameTruncated: It ended inside a frame.
         """
-        if self._buffer:
-            msg = f"the bytes end {len(self._buffer)} bytes into a message"
+        if self.buffer:
+            msg = f"the bytes end {len(self.buffer)} bytes into a message"
             raise FrameTruncated(msg)
 
 

@@ -67,7 +67,9 @@ def check_written(text: bytes) -> None:
         ValueError: ``text``, written by a JSON writer, holds such a value.
     """
     size = len(text)
-    brackets = _count(text, b"[") + _count(text, b"{") if size > 2 * _SHALLOW else 0  # each one is closed again
+    brackets = 0
+    if size > 2 * _SHALLOW:  # each one is closed again; to find none is thirty times as fast as to count none
+        brackets = (b"[" in text and text.count(b"[")) + (b"{" in text and text.count(b"{"))
     if size > _SHORT_BYTES and _is_parsed(text, brackets):
         from_json(text, allow_inf_nan=False)
         if brackets > _SHALLOW:
@@ -85,7 +87,9 @@ def normal(text: bytes) -> bytes:
         ValueError: The text is not JSON or not UTF-8, is too deep, or holds numbers that are not finite or too long.
     """
     size = len(text)
-    brackets = _count(text, b"[") + _count(text, b"{") if size > 2 * _SHALLOW else 0
+    brackets = 0
+    if size > 2 * _SHALLOW:
+        brackets = (b"[" in text and text.count(b"[")) + (b"{" in text and text.count(b"{"))
     if size > _SHORT_BYTES and not _is_parsed(text, brackets):
         _scan(text)
         return text
@@ -95,15 +99,10 @@ def normal(text: bytes) -> bytes:
     return refuse_infinite(value)
 
 
-def _count(text: bytes, byte: bytes) -> int:
-    """Return how often a byte occurs. To find out that it does not is thirty times as fast as to count."""
-    return text.count(byte) if byte in text else 0
-
-
 def _is_parsed(text: bytes, brackets: int) -> bool:
     """Return whether parsing a long text is the cheaper way to check it. ``brackets`` is the number of opening ones."""
     size = len(text)
-    return size <= _PARSED_BYTES and _BYTES_PER_PART * (_count(text, b",") + brackets) < size
+    return size <= _PARSED_BYTES and _BYTES_PER_PART * ((b"," in text and text.count(b",")) + brackets) < size
 
 
 def _check_levels(text: bytes) -> None:

@@ -187,12 +187,12 @@ class Channel:
         Of a long message up to a megabyte is read, which takes less time than as many turns of the loop.
         """
         try:
-            for _ in range(LONG_READS):
-                data = self._sock.recv(READ_BYTES)
-                if len(data) < READ_BYTES or not self._decoder.add(data):
-                    break
-            else:
-                return True
+            data = self._sock.recv(READ_BYTES)
+            if self._decoder.buffer:  # a message has begun
+                for _ in range(LONG_READS):
+                    if not self._decoder.add(data):
+                        break
+                    data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
