@@ -6,7 +6,7 @@ that database does not change the past.
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,8 @@ LEAST_EVERY: Final = 1.0
 """Minimum interval in seconds: ids of runs distinguish moments by the second."""
 MOST_EVERY: Final = 100 * 366 * 86_400.0
 """Maximum interval in seconds."""
+
+_DAY: Final = 86_400.0
 
 NICKNAMES: Final = {
     "@yearly": "0 0 1 1 *",
@@ -74,16 +76,16 @@ def zone_of(name: str) -> tzinfo | str:
 def next_after(plan: Plan, anchor: float, after: float) -> float:
     """Return the first moment of a plan later than ``after``.
 
-    A cron expression with fixed minutes and hours is due as often as on other days when the clocks change: a moment in
-    the skipped hour is due right after it, and one in the repeated hour is due the first time. Others, such as
-    ``*/30 * * * *``, are due whenever the clock matches.
+    A cron expression with fixed times of day is due as often as on other days when the clocks change: a moment in the
+    skipped hour is due right after it, and one in the repeated hour is due the first time. Others, whose seconds,
+    minutes or hours begin with ``*`` as in ``*/30 * * * *``, are due whenever the clock matches.
 
     Raises:
         ValueError: There is none within 50 years, or the time zone is unknown.
     """
     if plan.every is not None:
         return _interval(anchor, plan.every, after)
-    return next(_cron(plan, after))
+    return _cron(plan, after)
 
 
 def moments(plan: Plan, anchor: float, first: float) -> Iterator[float]:
@@ -101,17 +103,64 @@ def _interval(anchor: float, every: float, after: float) -> float:
     return due
 
 
-def _cron(plan: Plan, after: float) -> Iterator[float]:
+def _cron(plan: Plan, after: float) -> float:
+    """Return the first moment after ``after`` that the clock on the wall shows, as the library finds it.
+
+    The library counts on a clock that never changes. It would step over times where clocks change by half an hour.
+    """
     zone = zone_of(plan.timezone)
     if isinstance(zone, str):
         raise ValueError(zone)  # noqa: TRY004  what is wrong is the name of the zone
     assert plan.cron is not None
-    for moment in CronSim(_fields(plan.cron), datetime.fromtimestamp(math.floor(after), zone)):
-        # During the second pass of a repeated hour, the library begins with moments of the first pass.
-        if (due := moment.timestamp()) > after:
-            yield due
+    fields = _fields(plan.cron)
+    often = any(field.startswith("*") for field in fields.split()[-6:-3])
+    second_pass = _in_second_pass(fields, zone, after) if often else math.inf
+    for shown in CronSim(fields, _shown(zone, after)):
+        first, last = (shown.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+        if first > last:  # the clocks leave it out
+            if often:
+                continue
+            first = _change(zone, last, first)
+        if first > after:
+            return min(first, second_pass)
+        if often and last > after:
+            return last
     msg = f"no moment fits {plan.cron!r} in the next 50 years"
     raise ValueError(msg)
+
+
+def _in_second_pass(fields: str, zone: tzinfo, after: float) -> float:
+    """Return the first moment in an hour that is repeated within a day, or infinity."""
+    repeated = _offset(zone, after) - _offset(zone, after + _DAY)
+    if repeated <= timedelta():
+        return math.inf
+    change = _change(zone, after, after + _DAY)
+    begin = _shown(zone, change)
+    shown = next(CronSim(fields, begin - timedelta(seconds=1)), None)
+    if shown is None or shown >= begin + repeated:
+        return math.inf
+    return shown.replace(tzinfo=zone, fold=1).timestamp()
+
+
+def _change(zone: tzinfo, before: float, later: float) -> int:
+    """Return the second at which the clocks change between two moments of different offsets."""
+    low, high = math.floor(before), math.floor(later)
+    offset = _offset(zone, low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+    return high
+
+
+def _offset(zone: tzinfo, at: float) -> timedelta:
+    offset = datetime.fromtimestamp(math.floor(at), zone).utcoffset()
+    assert offset is not None
+    return offset
+
+
+def _shown(zone: tzinfo, at: float) -> datetime:
+    """Return what a clock in the zone shows."""
+    return datetime.fromtimestamp(math.floor(at), zone).replace(tzinfo=None, fold=0)
 
 
 def stamp(moment: float) -> str:

@@ -3,7 +3,6 @@
 import math
 from datetime import UTC, datetime
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
@@ -18,10 +17,19 @@ from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.decide import AT_ONCE, ON_TIME, QUEUED, decide_schedule
 from greenroom.workflows.schedules.fold import RECENT, fold_events, fold_schedule
 from greenroom.workflows.schedules.next_times import faults, moments, next_after, stamp
+from tests.workflows.schedules.plans import at, local, plan
 
 YEAR = 366 * 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-ZONES = ("UTC", "Europe/Berlin", "America/New_York", "America/Havana", "Africa/Cairo", "Asia/Kolkata")
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Havana",
+    "Africa/Cairo",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+)
 CRONS = (
     "* * * * *",
     "*/15 * * * *",
@@ -33,19 +41,8 @@ CRONS = (
     "0 3 * * MON",
     "0 9 1 * *",
     "10 30 2 * * *",
+    "*/20 59 1 * * *",
 )
-
-
-def plan(**values) -> Plan:
-    return Plan(**{"app": "app.py", "workflow": "report", "arguments": {}} | values)
-
-
-def at(zone: str, *fields: int, fold: int = 0) -> float:
-    return datetime(*fields, tzinfo=ZoneInfo(zone), fold=fold).timestamp()
-
-
-def local(zone: str, moment: float) -> str:
-    return datetime.fromtimestamp(moment, ZoneInfo(zone)).strftime("%d %H:%M %z")
 
 
 # ---------------------------------------------------------------- moments
@@ -103,30 +100,6 @@ def test_a_name_of_cron_stands_for_its_fields(name, first):
     named = plan(cron=name, timezone="Europe/Berlin")
     assert faults(named) == []
     assert local("Europe/Berlin", next_after(named, 0, at("Europe/Berlin", 2026, 7, 15, 12, 30))).startswith(first)
-
-
-def test_a_time_that_the_clocks_leave_out_is_due_right_after_the_gap():
-    zone = "Europe/Berlin"  # on 29 March 2026 the clocks go from 02:00 to 03:00
-    nightly = plan(cron="30 2 * * *", timezone=zone)
-    first = next_after(nightly, 0, at(zone, 2026, 3, 28, 12))
-    assert [local(zone, m) for m in islice(moments(nightly, 0, first), 2)] == ["29 03:00 +0200", "30 02:30 +0200"]
-
-
-def test_a_time_that_comes_twice_is_due_in_the_first_pass_only():
-    zone = "Europe/Berlin"  # on 25 October 2026 the clocks go from 03:00 back to 02:00
-    nightly = plan(cron="30 2 * * *", timezone=zone)
-    first = next_after(nightly, 0, at(zone, 2026, 10, 24, 12))
-    assert [local(zone, m) for m in islice(moments(nightly, 0, first), 2)] == ["25 02:30 +0200", "26 02:30 +0100"]
-    between = at(zone, 2026, 10, 25, 2, 15, fold=1)  # an orchestrator that starts in the second pass
-    assert local(zone, next_after(nightly, 0, between)) == "26 02:30 +0100"
-
-
-def test_what_is_due_every_so_many_minutes_is_due_in_both_passes():
-    zone = "America/New_York"  # on 1 November 2026 the clocks go from 02:00 back to 01:00
-    often = plan(cron="*/30 * * * *", timezone=zone)
-    first = next_after(often, 0, at(zone, 2026, 11, 1, 0, 59))
-    shown = [local(zone, m) for m in islice(moments(often, 0, first), 5)]
-    assert shown == ["01 01:00 -0400", "01 01:30 -0400", "01 01:00 -0500", "01 01:30 -0500", "01 02:00 -0500"]
 
 
 def test_ids_tell_moments_to_the_millisecond_where_there_are_any():
