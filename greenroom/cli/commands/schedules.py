@@ -7,6 +7,7 @@ import click
 from greenroom.cli.command_group import Verbs, common, pass_settings
 from greenroom.cli.display.values import blank, emit, facts, look, note, say, table
 from greenroom.cli.settings import Settings
+from greenroom.messages.advice import serve
 from greenroom.messages.events.schedules import Overlap
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def list_schedules(settings: Settings) -> None:
         for each in found
     ]
     table(("schedule", "workflow", "when", "status", "next", "runs", "last"), rows)
+    _say_unattended(settings, found)
 
 
 @schedules.command()
@@ -76,6 +78,15 @@ def show(settings: Settings, name: str, count: int) -> None:
     )
     blank()
     table(("due", "status", "run", "what happened"), [_moment(firing) for firing in found.firings])
+    _say_unattended(settings, [found])
+
+
+def _say_unattended(settings: Settings, found: "list[ScheduleRecord]") -> None:
+    """Print a note that active schedules start nothing because no orchestrator is running, and how to start one."""
+    from greenroom.workflows.control.access import contact
+
+    if any(each.status == "active" for each in found) and not contact.is_open(settings.home):
+        note(f"no orchestrator is running, so no run starts when it is due; start one with {serve()}")
 
 
 def _when(record: "ScheduleRecord") -> str:

@@ -72,3 +72,23 @@ def test_what_cannot_be_a_schedule_is_refused_with_the_reason(served: CommandLin
 def test_looking_needs_no_orchestrator_and_changing_does(greenroom: CommandLine) -> None:
     assert json.loads(greenroom("schedules", "list", "-o", "json").out) == []
     assert "no orchestrator is running" in greenroom("schedules", "create", "x", *TOTAL, *YEARLY, code=4).err
+
+
+def test_schedules_that_nobody_attends_to_say_so_unless_they_are_paused(greenroom: CommandLine, gate: Gate) -> None:
+    process = greenroom.start("run", *gate.inputs)
+    gate.reached()
+    greenroom("schedules", "create", "nightly", *TOTAL, *YEARLY)
+    looks = (("schedules", "list"), ("schedules", "show", "nightly"))
+    assert [greenroom(*look).err for look in looks] == ["", ""]
+    gate.open()
+    assert process.wait(30) == 0
+    for look in looks:
+        assert "no run starts when it is due" in greenroom(*look).err
+    serving = greenroom.start("serve", "app.py", "--port", "0")
+    assert serving.stdout is not None
+    assert serving.stdout.readline().startswith("serving on ")
+    assert greenroom("schedules", "list").err == ""
+    greenroom("schedules", "pause", "nightly")
+    serving.terminate()
+    assert serving.wait(30) == 0
+    assert [greenroom(*look).err for look in looks] == ["", ""]

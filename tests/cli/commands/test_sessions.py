@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 TALK = """
 from pydantic import BaseModel
 
-from greenroom import session
+from greenroom import session, sleep
 
 
 class Memory(BaseModel):
@@ -34,6 +34,8 @@ class Count(BaseModel):
 async def talk(state: Memory, message: Say | Count) -> str:
     if isinstance(message, Count):
         return "x" * message.n
+    if message.text == "later":
+        await sleep(86_400)
     if message.text == "fail":
         raise ValueError("not this")
     state.said.append(message.text)
@@ -79,6 +81,23 @@ def test_what_is_told_is_on_the_disk_and_dealt_with_by_whoever_comes_next(greenr
     told = greenroom.result_of("sessions", "tell", talk, "ada", '{"text": "a"}', "-o", "json")
     assert told == {"session": "talk/ada", "message": 1}
     assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "b"}') == "2: b"
+
+
+def test_what_a_turn_waits_for_is_shown_and_the_messages_behind_it_are_counted(
+    greenroom: CommandLine, talk: str
+) -> None:
+    serving = greenroom.start("serve", "talk.py", "--port", "0")
+    assert serving.stdout is not None
+    assert serving.stdout.readline().startswith("serving on ")
+    for text in ("later", "b"):
+        greenroom("sessions", "tell", talk, "ada", json.dumps({"text": text}))
+    shown: list[str] = eventually(
+        lambda: greenroom.result_of("sessions", "show", "talk", "ada", "-o", "json")["waits_for"], 20
+    )
+    assert [phrase.endswith("UTC (in 24 h)") for phrase in shown] == [True]
+    table = greenroom("sessions", "show", "talk", "ada").out
+    assert " UTC (in 24 h)\n" in table
+    assert "1 not answered yet" in table
 
 
 @pytest.mark.parametrize(

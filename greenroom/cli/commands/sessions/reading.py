@@ -1,6 +1,7 @@
 """Verbs that show sessions: ``list``, ``show``, ``transcript``, ``stream``."""
 
 import json
+import time
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -53,14 +54,19 @@ def list_sessions(
 @common
 @pass_settings
 def show(settings: Settings, name: str, key: str, limit: int) -> None:
-    """Show the session KEY of NAME: its state, and its messages with their outcomes."""
+    """Show the session KEY of NAME: its state, what its turn waits for, and its messages with their outcomes."""
     from greenroom.messages.core.json_text import plain
+    from greenroom.workflows.home.held_calls import read_held_calls
+    from greenroom.workflows.queries.waiting_for import waits_for
 
     run_id = f"{name_of(name)}/{key}"
     with look(settings.home) as reads:
         record, turns = reads.session_detail(run_id), reads.history(run_id)[-limit:]
+        state = reads.fold(run_id)
+    waits = waits_for(state, time.time(), read_held_calls(settings.home.path))
     if settings.json:
-        emit({**{name: getattr(record, name) for name in type(record).model_fields}, "turns": turns})
+        fields = {name: getattr(record, name) for name in type(record).model_fields}
+        emit({**fields, "waits_for": waits, "turns": turns})
         return
     facts(
         [
@@ -69,7 +75,8 @@ def show(settings: Settings, name: str, key: str, limit: int) -> None:
             ("app", record.app),
             ("opened", record.opened_at),
             ("reason", record.reason),
-            ("waiting", f"{record.waiting} messages" if record.waiting else None),
+            ("waits for", "; ".join(waits)),
+            ("messages", f"{record.waiting} not answered yet" if record.waiting else None),
             ("closed", "it takes no more messages" if record.closed else None),
             ("state", json.dumps(plain(record.state), ensure_ascii=False)),
         ]
