@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import click
 
+from greenroom.cli.inputs import Number
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def imports(function: F) -> F:
     )
     timeout = click.option(
         "--import-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         metavar="S",
         help="Seconds that an app may take to be imported. Default: 60.",
     )

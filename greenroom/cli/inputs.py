@@ -1,12 +1,25 @@
 """What people hand to a verb as text: files, standard input, and JSON."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from typing_extensions import override
+
+
+class Number(click.FloatRange):
+    """A number within bounds. NaN is in no bounds, and is refused."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 def read_json(text: str, hint: str, *, files: bool = True) -> Any:

@@ -71,8 +71,8 @@ Moment: TypeAlias = Annotated[
     Field(json_schema_extra={"type": "string", "format": "date-time"}),
 ]
 """A datetime in UTC, to the millisecond; ISO 8601 in JSON. A datetime without a time zone is refused."""
-Interval: TypeAlias = Annotated[float | None, _PythonCheck(_in_seconds)]
-"""Seconds between two due times, with bounds checked elsewhere; None if it does not apply."""
+Interval: TypeAlias = Annotated[float | None, _PythonCheck(_duration)]
+"""Seconds between two due times, at most ``LONGEST``; None if it does not apply. Other bounds are checked elsewhere."""
 Span: TypeAlias = Annotated[float, _PythonCheck(_duration)]
 """Seconds, at most ``LONGEST``, with the lower bound checked elsewhere."""
 Duration: TypeAlias = Annotated[float, Field(ge=0), _PythonCheck(_duration)]

@@ -5,10 +5,14 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from greenroom.cli.app import root
 from tests.cli.conftest import ROOT, CommandLine
 
 
@@ -85,3 +89,25 @@ def test_an_error_of_our_own_is_one_sentence_and_its_traceback_an_option(
 @pytest.mark.skipif(os.environ.get("NO_COLOR") is not None, reason="asks for the default")
 def test_a_pipe_gets_plain_lines(greenroom: CommandLine) -> None:
     assert "\x1b" not in greenroom("doctor").out
+
+
+def options_with_numbers(command: click.Command, *verbs: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every option that takes a number which need not be whole, with the verbs before it."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from options_with_numbers(below, *verbs, name)
+    for option in command.params:
+        if isinstance(option.type, click.types.FloatParamType):
+            yield verbs, option.opts[0]
+
+
+def test_no_option_takes_nan_for_a_number() -> None:
+    found = list(options_with_numbers(root))
+    assert {(("runs", "cancel"), "--within"), (("schedules", "create"), "--every"), (("run",), "--timeout")} <= {*found}
+    for verbs, option in found:
+        done = CliRunner().invoke(root, [*verbs, option, "nan"], standalone_mode=False)
+        assert isinstance(done.exception, click.BadParameter), (verbs, option, done)
+        assert "nan is no number" in str(done.exception)

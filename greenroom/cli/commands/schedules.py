@@ -6,6 +6,7 @@ import click
 
 from greenroom.cli.command_group import Verbs, common, pass_settings
 from greenroom.cli.display.values import blank, emit, facts, look, note, say, table
+from greenroom.cli.inputs import Number
 from greenroom.cli.settings import Settings
 from greenroom.messages.advice import serve
 from greenroom.messages.events.schedules import Overlap
@@ -110,7 +111,7 @@ def _moment(firing: "FiringRecord") -> tuple[Any, ...]:
 @click.argument("name")
 @click.argument("target", metavar="FILE.py:NAME")
 @click.option("--cron", metavar="FIELDS", help="Minute, hour, day, month, weekday; seconds may come first; or @daily.")
-@click.option("--every", type=float, metavar="S", help="Seconds from one run to the next, at least 1.")
+@click.option("--every", type=Number(min=1), metavar="S", help="Seconds from one run to the next.")
 @click.option("--timezone", default="UTC", show_default=True, help="Whose clock --cron is read by.")
 @click.option(
     "--overlap",
@@ -119,7 +120,9 @@ def _moment(firing: "FiringRecord") -> tuple[Any, ...]:
     show_default=True,
     help="What to do with a run that is due while an earlier one goes on.",
 )
-@click.option("--catch-up", type=float, default=60.0, show_default=True, metavar="S", help="How late a run may start.")
+@click.option(
+    "--catch-up", type=Number(min=0), default=60.0, show_default=True, metavar="S", help="How late a run may start."
+)
 @click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One input. May be repeated; wins over --input.")
 @click.option(
     "--input", "document", metavar="JSON|@FILE|-", help="All inputs as a JSON object, a file of one, or stdin."

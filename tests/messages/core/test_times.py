@@ -96,10 +96,22 @@ def test_an_old_journal_with_an_endless_budget_has_no_moment_at_which_its_time_i
     assert state.wait_changes == []
 
 
-@pytest.mark.parametrize(("field", "value"), [("every", INF), ("every", NAN), ("every", -1.0), ("catch_up", -1.0)])
+@pytest.mark.parametrize(("field", "value"), [("every", INF), ("every", -1.0), ("catch_up", -1.0)])
 def test_a_schedule_that_could_never_fire_is_refused_by_field(field: str, value: float) -> None:
     plan = Plan(app="a", workflow="w", arguments={}, **{"every": 60.0, field: value})
     assert any(field in fault for fault in faults(plan))
+
+
+@pytest.mark.parametrize("every", [INF, 1e300, timedelta.max])
+def test_an_interval_that_is_too_long_is_a_number_in_json_and_refused_by_its_name(every: Any) -> None:
+    plan = Plan.model_validate_json(Plan(app="a", workflow="w", arguments={}, every=every).model_dump_json())
+    assert faults(plan) == ["every: 1e+10 is not between 1 second and 100 years"]
+
+
+@pytest.mark.parametrize("field", ["every", "catch_up"])
+def test_a_plan_holds_no_seconds_that_are_no_number(field: str) -> None:
+    with pytest.raises(ValidationError, match="NaN is not a number"):
+        Plan(app="a", workflow="w", arguments={}, **{"every": 60.0, field: NAN})
 
 
 def test_a_schedule_may_make_up_for_all_moments() -> None:

@@ -13,7 +13,7 @@ from greenroom.cli.commands.evaluation.cases import Case, read_cases, refuse
 from greenroom.cli.commands.runs.run import find_app, parse_target
 from greenroom.cli.display.values import emit, look, note, say
 from greenroom.cli.exit_codes import INTERRUPTED, RUN_FAILED
-from greenroom.cli.inputs import read_file
+from greenroom.cli.inputs import Number, read_file
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ALL = "all"
 @click.argument("target", metavar="FILE.py:WORKFLOW")
 @click.option("--cases", "cases_file", metavar="FILE", help="JSON lines: inputs, and perhaps id, expected, metadata.")
 @click.option("--runs", "past", metavar="ID", multiple=True, help="A past run to score; may be repeated; or 'all'.")
-@click.option("--sample", type=click.FloatRange(0, 1), metavar="SHARE", help="Score only this share of the past runs.")
+@click.option("--sample", type=Number(0, 1), metavar="SHARE", help="Score only this share of the past runs.")
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, metavar="N", help="Runs of each case. Default: 1.")
 @click.option(
     "--judge",
@@ -38,7 +38,7 @@ ALL = "all"
     help="An evaluator, judge, rule or panel at the top level of a file; may be repeated. Default: the result has to "
     "equal what the case expects, and without that the run has to complete.",
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), metavar="RATE", help="Lowest pass rate for the exit code 0.")
+@click.option("--threshold", type=Number(0, 1), metavar="RATE", help="Lowest pass rate for the exit code 0.")
 @click.option("--compare", "earlier_file", metavar="FILE", help="An earlier report of --json, to compare with.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the trials as CSV.")
@@ -48,7 +48,7 @@ ALL = "all"
 @click.option("--id", "evaluation_id", metavar="ID", help="Id of the evaluation. One that was interrupted goes on.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=600.0,
     metavar="S",
     help="Seconds that a run may take. Default: 600.",

@@ -8,6 +8,7 @@ import click
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.display.values import ago, between, emit, look, note, note_more, seconds, table
 from greenroom.cli.exit_codes import WAITING
+from greenroom.cli.inputs import Number
 from greenroom.cli.settings import Settings
 from greenroom.messages.advice import go_on, resume_all
 from greenroom.messages.records.records import RunStatus
@@ -147,7 +148,7 @@ def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]
 
 @click.command()
 @click.argument("run_id", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds to wait for the end.")
+@click.option("--timeout", type=Number(min=0), default=0.0, metavar="S", help="Seconds to wait for the end.")
 @common
 @pass_settings
 def result(settings: Settings, run_id: str, timeout: float) -> int:

@@ -11,7 +11,7 @@ import click
 
 from greenroom.cli.command_group import Imports, budget_of, common, imports, pass_settings, quiet
 from greenroom.cli.display.values import emit, note, say
-from greenroom.cli.inputs import is_utf8, read_json
+from greenroom.cli.inputs import Number, is_utf8, read_json
 from greenroom.cli.settings import Settings
 
 
@@ -32,7 +32,7 @@ from greenroom.cli.settings import Settings
 @click.option("--detach", is_flag=True, help="Do not follow it: print its id once it is durable. It goes on.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="S",
     help="Seconds to wait; then exit 124, or 6 where it waits for a person. The run is kept.",
 )

@@ -1,5 +1,6 @@
 """Verbs that change how a run goes on: ``cancel``, ``pause``, ``resume``, ``retry``."""
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -7,6 +8,7 @@ import click
 from greenroom.cli.command_group import budget_of, common, pass_settings
 from greenroom.cli.display.values import emit, look, note, say
 from greenroom.cli.hosting.parked import resume_parked
+from greenroom.cli.inputs import Number
 from greenroom.cli.settings import Settings
 from greenroom.messages.advice import go_on
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--reason", help="Why; it is kept with the run.")
 @click.option(
     "--within",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="S",
     help="Seconds after which it is ended without the rest of its cleanup; 0 is at once.",
 )
@@ -29,6 +31,7 @@ def cancel(settings: Settings, run_id: str, reason: str | None, within: float | 
     """Ask a run to end early. Its program cleans up first, also if the run is paused or parked."""
     from greenroom.messages.commands import CancelRun
 
+    within = None if within == math.inf else within
     _steer(settings, CancelRun(run_id=run_id, reason=reason, within=within), "was asked to end")
 
 

@@ -7,7 +7,7 @@ import click
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.commands.runs.run import parse_target
 from greenroom.cli.display.values import emit, say
-from greenroom.cli.inputs import read_json
+from greenroom.cli.inputs import Number, read_json
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("text", metavar="JSON|@FILE|-")
 @click.option("--type", "kind", default="", metavar="TYPE", help="Of the message, where its fields do not say it.")
 @click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is that message.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds to wait at most.")
+@click.option("--timeout", type=Number(min=0, min_open=True), metavar="S", help="Seconds to wait at most.")
 @common
 @pass_settings
 def ask(
