@@ -122,6 +122,23 @@ def at_turn_end(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -
         loop.call_soon(function)
 
 
+class _Result(Future[T]):
+    """The result of a coroutine that runs on a reactor, for other threads."""
+
+    def __init__(self, reactor: "Reactor") -> None:
+        super().__init__()
+        self.task: asyncio.Task[T] | None = None
+        self._reactor = reactor
+
+    @override
+    def cancel(self) -> bool:
+        """Cancel the coroutine as well."""
+        cancelled = super().cancel()
+        if cancelled and self.task is not None:
+            self._reactor.call(self.task.cancel)
+        return cancelled
+
+
 class Reactor:
     """The loop and its thread. It is started once and stopped once."""
 
@@ -220,8 +237,7 @@ class Reactor:
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the reactor from another thread and return a future of its result.
 
-        The future is cancelled if the reactor stops before there is a result. Cancelling it does not cancel the
-        coroutine.
+        The future is cancelled if the reactor stops before there is a result. Cancelling it cancels the coroutine.
 
         Raises:
             RuntimeError: The reactor has stopped, and its loop is closed.
@@ -229,19 +245,21 @@ class Reactor:
         if self.loop.is_closed():
             msg = "Event loop is closed"
             raise RuntimeError(msg)
-        result: Future[T] = Future()
+        result = _Result[T](self)
         self._submitted.add(result)
         self.call(self._begin, coroutine, result)
         if self._stopped:
             result.cancel()
         return result
 
-    def _begin(self, coroutine: Coroutine[Any, Any, T], result: Future[T]) -> None:
+    def _begin(self, coroutine: Coroutine[Any, Any, T], result: "_Result[T]") -> None:
         """Run a coroutine. ``asyncio.run_coroutine_threadsafe`` does the same with three times as many calls."""
-        task = asyncio.Task(coroutine, loop=self.loop)
+        result.task = task = asyncio.Task(coroutine, loop=self.loop)
         task.add_done_callback(partial(self._hand_on, result))
+        if result.cancelled():  # perhaps before it had its task
+            task.cancel()
 
-    def _hand_on(self, result: Future[T], task: asyncio.Task[T]) -> None:
+    def _hand_on(self, result: "_Result[T]", task: asyncio.Task[T]) -> None:
         self._submitted.discard(result)
         if task.cancelled():
             result.cancel()

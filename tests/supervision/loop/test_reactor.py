@@ -75,6 +75,33 @@ def test_who_submits_a_coroutine_gets_its_result_or_what_it_raised(reactor: Reac
         reactor.submit(number("no number")).result(10)
 
 
+def test_a_coroutine_whose_result_nobody_wants_any_more_is_cancelled(reactor: Reactor) -> None:
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def never() -> None:
+        begun.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            cancelled.set()
+
+    result = reactor.submit(never())
+    assert begun.wait(10)
+    assert result.cancel()
+    assert cancelled.wait(10)
+    with pytest.raises(CancelledError):
+        result.result(10)
+
+    busy = threading.Event()
+    reactor.call(busy.wait, 10)
+    early = reactor.submit(never())  # cannot begin yet
+    begun.clear()
+    assert early.cancel()
+    busy.set()
+    assert reactor.submit(asyncio.sleep(0, "later")).result(10) == "later"
+    assert not begun.is_set()
+
+
 def test_nobody_waits_for_a_coroutine_of_a_reactor_that_has_stopped() -> None:
     reactor = Reactor()
     reactor.start()
