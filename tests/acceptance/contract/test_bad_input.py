@@ -224,18 +224,14 @@ def test_a_run_whose_code_is_gone_waits_for_it_to_come_back(tmp_path, home, mark
         assert run.result(30) == "through"
 
 
-def test_an_app_that_starts_threads_is_refused_with_the_remedy_and_the_remedy_works(tmp_path, home, mark):
+@pytest.mark.parametrize("backend", ["zygote", "spawn"])
+def test_an_app_that_starts_threads_runs_with_any_backend(tmp_path, home, mark, backend):
     app = tmp_path / "threaded.py"
     app.write_text(APP.format(extra="threading.Thread(target=time.sleep, args=(600,), daemon=True).start()"))
     (tmp_path / "gate").touch()
-    with (
-        Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as forked,
-        pytest.raises(GreenroomError, match='thread.*backend="spawn"'),
-    ):
-        forked.start_app(str(app), "gated", {"folder": str(tmp_path)})
-    spawned = {kind: dataclasses.replace(pool, backend="spawn") for kind, pool in harness.pools().items()}
-    with Orchestrator(tmp_path / "runs.db", pools=spawned) as fresh:
-        assert fresh.start_app(str(app), "gated", {"folder": str(tmp_path)}).result(30) == "through"
+    pools = {kind: dataclasses.replace(pool, backend=backend) for kind, pool in harness.pools().items()}
+    with Orchestrator(tmp_path / "runs.db", pools=pools) as orchestrator:
+        assert orchestrator.start_app(str(app), "gated", {"folder": str(tmp_path)}).result(30) == "through"
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/runs.db", "{tmp}/file/runs.db", "{tmp}"])
