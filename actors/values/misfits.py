@@ -4,7 +4,7 @@ It is imported only where a value was refused.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
@@ -75,7 +75,7 @@ def _inner(part: Any) -> list[tuple[object, Any]] | None:
         pairs = cast("Any", part).items()
         return [pair for key, each in pairs for pair in ((f"the key {key!r:.100}", key), (key, each))]
     if isinstance(part, _COLLECTIONS):
-        return list(enumerate(cast("Any", part)))
+        return list(enumerate(cast("Iterable[Any]", part)))
     found = fields(part)
     return None if found is None else list(found.items())
 

@@ -204,5 +204,5 @@ def held(model: BaseModel) -> dict[str, Any]:
 
 def fields(instance: Any) -> dict[str, Any] | None:
     """Return the fields of an instance of a dataclass by name; None if it is none."""
-    names = getattr(type(instance), "__dataclass_fields__", None)
+    names = getattr(instance.__class__, "__dataclass_fields__", None)
     return None if names is None else {name: getattr(instance, name, None) for name in names}
