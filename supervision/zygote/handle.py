@@ -133,8 +133,9 @@ class ZygoteHandle:
             self._watchdog.close()
         if isinstance(answer, LoadFailed):
             self.killed = self.killed or answer.killed
-            self.threaded = answer.sentence if answer.threaded else ""
-            raise DefinitionError(self._redactor.text(answer.sentence) + self._said())
+            sentence = self._redactor.text(answer.sentence)
+            self.threaded = sentence if answer.threaded else ""
+            raise DefinitionError(sentence + self._said())
         if not isinstance(answer, Loaded):
             died = f"{boot.app} cannot be loaded: {await self._cause(answer)} while it imported it"
             raise DefinitionError(died + self._said())

@@ -221,25 +221,18 @@ def test_an_app_that_starts_threads_is_not_forked_and_told_so_once(make_scene: C
     assert re.search(r"threaded starts a thread .*\(napper\).*each worker imports the app by itself", sentence)
 
 
-def test_an_app_whose_threads_end_before_each_fork_is_forked(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene("zygote", "threaded_until_it_forks")
+@pytest.mark.parametrize(
+    ("kind", "app", "threads"), [("zygote", "threaded_until_it_forks", 1), ("spawn", "threaded", 2)]
+)
+def test_threads_that_end_before_each_fork_or_whose_app_is_never_forked_are_no_obstacle(
+    make_scene: Callable[..., Scene], kind: str, app: str, threads: int
+) -> None:
+    scene = make_scene(kind, app)
 
     async def story() -> None:
         await scene.backend.start()
         life = await born(scene.backend)
-        assert (await life.ask("describe_self"))["threads"] == 1
-        await life.end_by("leave", 0)
-
-    scene.run(story())
-
-
-def test_an_app_that_starts_threads_runs_in_interpreters_of_its_own(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene("spawn", "threaded")
-
-    async def story() -> None:
-        await scene.backend.start()
-        life = await born(scene.backend)
-        assert (await life.ask("describe_self"))["threads"] == 2
+        assert (await life.ask("describe_self"))["threads"] == threads
         await life.end_by("leave", 0)
 
     scene.run(story())

@@ -1,6 +1,5 @@
 """Verbs that change how a run goes on: ``cancel``, ``pause``, ``resume``, ``retry``."""
 
-import math
 from typing import TYPE_CHECKING
 
 import click
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
 def cancel(settings: Settings, run_id: str, reason: str | None, within: float | None) -> None:
     """Ask a run to end early. Its program cleans up first, also if the run is paused or parked."""
     from greenroom.messages.commands import CancelRun
+    from greenroom.messages.core.times import limit
 
-    within = None if within == math.inf else within
+    within = limit(within, "--within")
     _steer(settings, CancelRun(run_id=run_id, reason=reason, within=within), "was asked to end")
 
 
