@@ -139,6 +139,8 @@ class World:
         self.unsent = deque(item for item in enumerate(messages) if str(item[0]) not in self.state.message_keys)
         self.unconfirmed: list[tuple[int, BaseModel]] = []
         self.inbox: deque[inputs.Input] = deque()
+        self.held: deque[tuple[int, inputs.Decide]] = deque()
+        """What people have decided while the program had something to answer, and how many outcomes there were."""
         self.jobs: list[tuple[str, int, str, int]] = []
         """Attempts to be made: key, number, token, and how many outcomes have to be on the disk before."""
         self.tokens = 0
@@ -152,6 +154,8 @@ class World:
         self.passivated = 0
         self.told_ahead = 0
         """Turns taken while what they followed from was still being written."""
+        self.decided_early = 0
+        """How often somebody decided while the program had something to answer."""
         self.waits = 0
         """How often the program waited for its values to be written."""
         self.most_commands = 0
@@ -205,6 +209,17 @@ class World:
             self.writing[-1][1].extend(decision.then)
         for effect in decision.now if self.writing else (*decision.now, *decision.then):
             self.carry_out(effect)
+        self.take_decisions()
+
+    def take_decisions(self) -> None:
+        """Take what people have decided, once the program cannot be about to withdraw the question."""
+        while self.held and (
+            self.state.ended is not None
+            or self.state.halted
+            or not self.state.questions
+            or (not self.inbox and self.link.has_answered(self.state, self.held[0][0]))
+        ):
+            self.happen(self.held.popleft()[1])
 
     def look_up(self, key: str | None) -> int:
         """Find a message on the disk by its key, as the journal's marks do."""
@@ -418,7 +433,10 @@ class World:
     def decide(self) -> bool:
         key = self.random.choice(list(self.state.questions))
         decision = self.random.choice(("approve", "reject", "edit"))
-        self.happen(inputs.Decide(key, decision, [self.random.randrange(9)] if decision == "edit" else None, by="ada"))
+        args = [self.random.randrange(9)] if decision == "edit" else None
+        self.held.append((len(self.state.resolutions), inputs.Decide(key, decision, args, by="ada")))
+        self.decided_early += self.link.busy
+        self.take_decisions()
         return True
 
     def send(self) -> bool:
@@ -490,6 +508,7 @@ class World:
         self.unconfirmed.clear()
         self.writing.clear()
         self.inbox.clear()
+        self.held.clear()
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()

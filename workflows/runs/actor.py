@@ -5,6 +5,7 @@ see of them waits for the commit. If the journal fails, everything that was not 
 The next orchestrator folds the same state from the committed events.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -78,6 +79,8 @@ class RunActor(EventSourcedActor[Effect]):
         self._alarm: tuple[float, Alarm] | None = None
         self._faulted: list[Input | Confirmed] = []
         """After a fault of the engine: that fault, and later messages, for the actor that reads the run again."""
+        self._decisions: deque[tuple[int, Confirmed]] = deque()
+        """People's decisions that wait for the program, each with the number of outcomes when it came."""
         self._lookups = 0
         """Messages whose keys are being looked up."""
         self._delivering: set[str] = set()
@@ -112,6 +115,10 @@ class RunActor(EventSourcedActor[Effect]):
         if isinstance(happened, inputs.Signal) and self._must_look_up(happened):
             self._look_up(happened, reply)
             return
+        if isinstance(message, Confirmed) and isinstance(happened, inputs.Decide):
+            self._decisions.append((len(self.state.resolutions), message))
+            self._take_decisions()
+            return
         if self._steps.unreported:
             if isinstance(happened, inputs.StepAnswered):
                 happened = self._steps.with_assigned(happened)
@@ -119,6 +126,28 @@ class RunActor(EventSourcedActor[Effect]):
                 for assigned in self._steps.take_assigned():
                     self._take(assigned)
         self._take(happened, reply)
+        if self._decisions:
+            self._take_decisions()
+
+    def _take_decisions(self) -> None:
+        """Take the decisions that the program is sure to hear of, or to have withdrawn the question of.
+
+        If it has yet to answer an outcome, it may no longer await what was decided: that outcome may be the end of the
+        time for the decision. Whoever decides is told which of the two came first.
+        """
+        while self._decisions and not self._left and self._hears_decisions(self._decisions[0][0]):
+            _, message = self._decisions.popleft()
+            for assigned in self._steps.take_assigned():
+                self._take(assigned)
+            self._take(message.happened, message.reply)
+
+    def _hears_decisions(self, outcomes: int) -> bool:
+        """Return whether the program has answered so many outcomes, or has none to answer."""
+        state = self.state
+        if state.ended is not None or state.halted or not state.questions or self._dozes:
+            return True
+        unread = any(isinstance(message, inputs.ProgramTurn) for message, _ in self.actor_inbox.messages)
+        return not unread and self._program.has_answered(state, outcomes)
 
     def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         """Decide about an input, and carry out the decision."""
@@ -470,7 +499,7 @@ class RunActor(EventSourcedActor[Effect]):
         self._dependencies.registry.resident.drop(self.state.run_id)
         self._stop_work()
         self._dependencies.registry.forget(self.state, wake_at)
-        for message in self._faulted:
+        for message in (*self._faulted, *(message for _, message in self._decisions)):
             self._dependencies.registry.route(self.state.run_id, message)
         super()._leave()
 

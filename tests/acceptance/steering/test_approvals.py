@@ -80,6 +80,29 @@ def test_a_wait_for_a_person_ends_at_its_limit_and_its_question_with_it(orchestr
     assert run.result(30) == "gave up, then approve"
 
 
+@pytest.mark.parametrize("number", [signal.SIGCONT, signal.SIGKILL])
+def test_a_decision_after_the_end_of_its_time_is_refused_though_the_program_has_not_given_up_yet(orchestrator, number):
+    run = orchestrator.start(asking.impatient, 2.0)
+    (question,) = asked(run)
+    (program,) = [each for each in orchestrator.workers() if each.kind == "program"]
+    os.kill(program.pid, signal.SIGSTOP)  # it cannot say that it has given up
+    eventually(lambda: [stored for stored in run.events() if stored.event.type == "timer.fired"])
+
+    async def decide_late() -> None:
+        deciding = asyncio.create_task(orchestrator.aio.decide(question.id, "approve"))
+        for _ in range(20):
+            await orchestrator.aio.workers()  # each is a trip by the way that the decision takes
+        assert not deciding.done()
+        os.kill(program.pid, number)
+        with pytest.raises(ApprovalClosed, match="no longer waits for it"):
+            await deciding
+
+    asyncio.run(decide_late())
+    eventually(lambda: [record.action for record in run.approvals()] == ["then later"])
+    orchestrator.decide(run.approvals()[0].id, "reject")
+    assert run.result(30) == "gave up, then reject"
+
+
 def test_what_a_child_asks_is_listed_for_its_parent_too(orchestrator, tmp_path):
     run = orchestrator.start(asking.parent, "7", str(tmp_path / "log"), id="above")
     other = orchestrator.start(asking.release, "8", str(tmp_path / "log"), id="above-7")

@@ -57,6 +57,8 @@ class ProgramJob:
         """Outcomes that came after the start was submitted and before a worker had it."""
         self._unanswered = 0
         """Turns that the program has yet to answer."""
+        self._begins = True
+        """Whether its first turn, which follows from the outcomes that it was started with, is one of them."""
         self._begun: tuple[ProgramCommand, ...] = ()
         """Commands of a turn whose last frame has not arrived. Lost with the program, so a turn counts as a whole."""
         self._frames = 0
@@ -66,6 +68,18 @@ class ProgramJob:
     def busy(self) -> bool:
         """Whether the program runs, or is about to start."""
         return self._token is not None and self._unanswered > 0
+
+    def has_answered(self, state: RunState, outcomes: int) -> bool:
+        """Return whether the program has said what follows from the first outcomes, and from each timer that fired.
+
+        Until then it may be about to withdraw what it awaits.
+
+        Args:
+            state: The run.
+            outcomes: A number of its outcomes.
+        """
+        answered = 0 if self._begins else self._sent - self._unanswered
+        return answered >= outcomes and all(item.kind != "timer" for item in state.resolutions[answered:])
 
     def start(self, state: RunState, *, trial: bool = False, tells_rest: bool = False) -> None:
         """Submit the program to its pool, with every recorded outcome.
@@ -81,7 +95,7 @@ class ProgramJob:
         self.worker = None
         history, self._unsent = _split(state.resolutions)
         self._sent = len(history)
-        self._unanswered = 1
+        self._unanswered, self._begins = 1, True
         known = state.known_keys()
         frame = StartProgram(
             run_id=self._run_id,
@@ -176,6 +190,7 @@ class ProgramJob:
                 self._job.accuse(f"sent a turn in more than {MOST_TURN_FRAMES} frames")
             return
         self._unanswered -= 1
+        self._begins = False
         if self._frames:
             turn = turn.model_copy(update={"commands": (*self._begun, *turn.commands)})
             self._begun, self._frames = (), 0
@@ -183,7 +198,8 @@ class ProgramJob:
 
     def _forget(self) -> None:
         self._token = self._job = self.worker = None
-        self._unanswered, self._begun, self._frames = 0, (), 0
+        self._unanswered, self._begins = 0, True
+        self._begun, self._frames = (), 0
 
 
 def _turn(state: RunState) -> SessionTurn | None:

@@ -35,9 +35,9 @@ async def release(version: str, log: str) -> str:
 
 
 @workflow
-async def impatient() -> str:
+async def impatient(patience: float = 0.2) -> str:
     try:
-        await approve("be quick", timeout=0.2)
+        await approve("be quick", timeout=patience)
     except TimeoutError:
         late = await approve("then later")
         return f"gave up, then {late.decision}"
