@@ -4,16 +4,14 @@ import atexit
 import gc
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import click
 
 from greenroom.cli.command_group import common
+from greenroom.cli.interruption import heard_ends
 from greenroom.cli.settings import Settings, typed
 from greenroom.cli.verbs import Root
 from greenroom.supervision.process import standard_streams
@@ -50,39 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed[:] = [settings := Settings()]
     former_name.report = _note
     atexit.register(gc.freeze)  # the collections at the end of an interpreter would take a tenth of a second
-    with _heard_termination() as told_to_end:
+    with heard_ends() as told_to_end:
         code = _run(arguments, settings)
     if told_to_end:
         from greenroom.cli.exit_codes import INTERRUPTED, TERMINATED
 
         return TERMINATED if code == INTERRUPTED else code
     return code
-
-
-@contextmanager
-def _heard_termination() -> Generator[list[int]]:
-    """Have SIGTERM end a command as Ctrl+C does, so that nothing is cut off and a sentence says how to go on.
-
-    A second one ends the process at once. Where signals are handled elsewhere, that stays.
-
-    Yields:
-        A list that takes the signal when it comes.
-    """
-    told: list[int] = []
-
-    def end(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        told.append(number)
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield told
-        return
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield told
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(arguments: Sequence[str] | None, settings: Settings) -> int:

@@ -1,0 +1,63 @@
+"""Ctrl+C and SIGTERM end a command wherever the main thread is when they come."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import ROOT
+
+SCRIPT = """
+import os, signal, sys, threading, weakref
+from greenroom.cli.interruption import heard_ends
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+
+class Referred:
+    pass
+
+def forget(_ref):
+    os.kill(os.getpid(), {number})
+
+with heard_ends() as told:
+    try:
+        if {place!r} == "finalizer":
+            Finalized()
+        elif {place!r} == "callback":
+            referred = Referred()
+            ref = weakref.ref(referred, forget)
+            del referred
+        else:
+            os.kill(os.getpid(), {number})
+        threading.Event().wait(20)
+    except KeyboardInterrupt:
+        print("heard", told)
+    else:
+        print("not heard")
+assert sys.unraisablehook is sys.__unraisablehook__
+assert signal.getsignal(signal.SIGALRM) == signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+"""
+
+
+@pytest.mark.parametrize("place", ["finalizer", "callback", "code"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_heard_even_where_python_drops_its_exception(number: signal.Signals, place: str) -> None:
+    script = SCRIPT.format(number=int(number), place=place)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    heard = [] if number == signal.SIGINT else [int(number)]
+    assert (ended.stdout, ended.stderr) == (f"heard {heard}\n", "")
+
+
+def test_other_errors_that_cannot_be_raised_are_reported_as_ever() -> None:
+    script = SCRIPT.format(number="1 / 0", place="finalizer").replace("threading.Event().wait(20)", "pass")
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "not heard\n"
+    assert "ZeroDivisionError" in ended.stderr
