@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from greenroom.messages.core.times import LONGEST, iso, milliseconds
 
@@ -23,18 +23,23 @@ class _PythonCheck:
         return core_schema.json_or_python_schema(json_schema=plain, python_schema=python)
 
 
+def unfit(sentence: str) -> PydanticCustomError:
+    """Return the error of a validator, which pydantic reports by this sentence alone."""
+    return PydanticCustomError("unfit", "{sentence}", {"sentence": sentence})
+
+
 def _number(value: Any) -> Any:
     """Refuse NaN. The field checks everything else."""
     if isinstance(value, float) and math.isnan(value):
         msg = "NaN is not a number"
-        raise ValueError(msg)
+        raise unfit(msg)
     return value
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         msg = f"{value} is no number to reckon with"
-        raise ValueError(msg)
+        raise unfit(msg)
     return value
 
 
@@ -60,7 +65,7 @@ def _variable(value: Any) -> Any:
     if isinstance(value, str) and (not value or "=" in value or "\0" in value):
         hint = "; `--env NAME=VALUE` sets one for the whole app" if "=" in value else ""
         msg = f"{value!r} is no name of an environment variable{hint}"
-        raise ValueError(msg)
+        raise unfit(msg)
     return value
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from inspect import isclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -56,6 +56,10 @@ ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], _NamesInJson()
 """Exception classes, stored as their names so that a policy can cross processes and be journaled."""
 
 
+MAX_DELAY: Final = 60.0
+"""Seconds: the longest delay between two attempts of a step whose author has not thought of it."""
+
+
 class Retry(Message):
     """How often and when a failed step is attempted again.
 
@@ -67,7 +71,7 @@ class Retry(Message):
         attempts: Most attempts, including the first.
         initial: Seconds before the second attempt.
         factor: Factor by which the delay grows from one attempt to the next.
-        max_delay: Upper bound of the delay in seconds.
+        max_delay: Upper bound of the delay in seconds. An ``initial`` above the default is its own upper bound.
         jitter: Share of the delay, 0 to 1, by which it varies at random.
         within: Seconds after the first attempt's start from which on no new one is started; None or ``math.inf`` for no
             limit.
@@ -78,7 +82,7 @@ class Retry(Message):
     attempts: int = Field(default=4, ge=1)
     initial: Duration = 1.0
     factor: Factor = 2.0
-    max_delay: Duration = 60.0
+    max_delay: Duration = MAX_DELAY
     jitter: Share = 0.2
     within: Limit = None
     on: ExceptionNames = ("builtins.Exception",)

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.events.events import StepScheduled
 from greenroom.messages.options.policy import Retry, StepOptions
 from greenroom.workflows.decisions.steps.retry_policy import Again, GiveUp, PastAttempt, next_attempt
 
@@ -165,3 +167,20 @@ def test_a_timeout_is_no_crash() -> None:
 def test_nothing_follows_an_attempt_that_did_not_fail(outcome: Outcome) -> None:
     with pytest.raises(ValueError, match="only an attempt that failed"):
         next_attempt(StepOptions(), [PastAttempt(outcome)], 0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("retry", "delay"),
+    [
+        (Retry(initial=100.0, jitter=0.0), 100.0),
+        (Retry(initial=100.0, jitter=0.0, max_delay=30.0), 30.0),
+        (Retry(initial=1.0, factor=100.0, jitter=0.0), 60.0),
+    ],
+)
+def test_a_first_delay_above_the_default_bound_is_meant(retry: Retry, delay: float) -> None:
+    scheduled = StepScheduled(
+        at=1.0, key="a#1", name="a", kind="tool", step="app:a", arguments=None, options=StepOptions(retry=retry)
+    )
+    read = decode_event(encode_event(scheduled))
+    assert isinstance(read, StepScheduled)
+    assert next_attempt(read.options, [ERROR] * 2, 0.0, 0.5) == Again(delay)

@@ -8,7 +8,7 @@ from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.former_name import present_class
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.times import LONGEST
-from greenroom.messages.options.policy import ExceptionNames, Retry, StepOptions
+from greenroom.messages.options.policy import MAX_DELAY, ExceptionNames, Retry, StepOptions
 
 SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next crash has one possible cause."""
@@ -115,7 +115,8 @@ def _delay(retry: Retry, attempts: int, failure: Failure | None, unit: float) ->
         grown = retry.initial * retry.factor ** (attempts - 1)
     except OverflowError:
         grown = math.inf if retry.initial else 0.0
-    delay = min(grown, retry.max_delay) * (1.0 + retry.jitter * (2.0 * unit - 1.0))
+    most = max(retry.max_delay, retry.initial) if retry.max_delay == MAX_DELAY else retry.max_delay
+    delay = min(grown, most) * (1.0 + retry.jitter * (2.0 * unit - 1.0))
     asked = failure.retry_after if failure is not None else None
     wanted = max(delay, asked) if asked is not None and math.isfinite(asked) else delay
     return min(wanted, LONGEST)
