@@ -39,7 +39,7 @@ from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.replay.run_retry_point import retried
-from greenroom.workflows.runs.jobs.program import ProgramJob
+from greenroom.workflows.runs.jobs.program import ProgramJob, WaitingDecisions
 from greenroom.workflows.state.fold import apply, fold_all, recall
 from greenroom.workflows.state.run_state import RunState
 
@@ -139,12 +139,11 @@ class World:
         self.unsent = deque(item for item in enumerate(messages) if str(item[0]) not in self.state.message_keys)
         self.unconfirmed: list[tuple[int, BaseModel]] = []
         self.inbox: deque[inputs.Input] = deque()
-        self.held: deque[tuple[int, inputs.Decide]] = deque()
-        """What people have decided while the program had something to answer, and how many outcomes there were."""
         self.jobs: list[tuple[str, int, str, int]] = []
         """Attempts to be made: key, number, token, and how many outcomes have to be on the disk before."""
         self.tokens = 0
         self.link = self.new_link()
+        self.decisions = WaitingDecisions(self.state, self.link)
         self.job: Job | None = None
         """The program's, from its submission on."""
         self.deliveries: deque[Resolution] = deque()
@@ -212,14 +211,9 @@ class World:
         self.take_decisions()
 
     def take_decisions(self) -> None:
-        """Take what people have decided, once the program cannot be about to withdraw the question."""
-        while self.held and (
-            self.state.ended is not None
-            or self.state.halted
-            or not self.state.questions
-            or (not self.inbox and self.link.has_answered(self.state, self.held[0][0]))
-        ):
-            self.happen(self.held.popleft()[1])
+        """Take what people have decided and need not wait for the program."""
+        while (decision := self.decisions.take(unread=bool(self.inbox), dozes=False)) is not None:
+            self.happen(decision.happened)
 
     def look_up(self, key: str | None) -> int:
         """Find a message on the disk by its key, as the journal's marks do."""
@@ -283,6 +277,7 @@ class World:
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
+        self.decisions = WaitingDecisions(self.state, self.link)
         self.writing.append((len(self.journal), [inputs.Recover(orphaned=False)]))  # type: ignore[list-item]
 
     def mint(self) -> str:
@@ -434,7 +429,7 @@ class World:
         key = self.random.choice(list(self.state.questions))
         decision = self.random.choice(("approve", "reject", "edit"))
         args = [self.random.randrange(9)] if decision == "edit" else None
-        self.held.append((len(self.state.resolutions), inputs.Decide(key, decision, args, by="ada")))
+        self.decisions.add(inputs.Confirmed(inputs.Decide(key, decision, args, by="ada"), lambda *_heard: None))
         self.decided_early += self.link.busy
         self.take_decisions()
         return True
@@ -508,10 +503,10 @@ class World:
         self.unconfirmed.clear()
         self.writing.clear()
         self.inbox.clear()
-        self.held.clear()
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
+        self.decisions = WaitingDecisions(self.state, self.link)
         if self.state.status in {"failed", "cancelled"}:
             self.retry()
         self.happen(inputs.Recover(orphaned=True))
@@ -529,6 +524,7 @@ class World:
         self.state = self.wake(fold_all(decode_event(body) for body in self.journal))
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
+        self.decisions = WaitingDecisions(self.state, self.link)
         self.happen(inputs.Recover(orphaned=False))
         return True
 

@@ -5,7 +5,6 @@ see of them waits for the commit. If the journal fails, everything that was not 
 The next orchestrator folds the same state from the committed events.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,7 +30,7 @@ from greenroom.workflows.runs.budget_accounts import settles
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
 from greenroom.workflows.runs.jobs.judge_calls import JudgeCalls
-from greenroom.workflows.runs.jobs.program import ProgramJob
+from greenroom.workflows.runs.jobs.program import ProgramJob, WaitingDecisions
 from greenroom.workflows.runs.jobs.questions import question_of
 from greenroom.workflows.runs.jobs.steps import StepJobs
 from greenroom.workflows.state.budgets import wall
@@ -76,11 +75,10 @@ class RunActor(EventSourcedActor[Effect]):
         self._steps = StepJobs(dependencies, state, report)
         self._evaluations: dict[str, EvaluationJobs[JudgeCalls]] = {}
         self._program = ProgramJob(dependencies, state.run_id, report)
+        self._decisions = WaitingDecisions(state, self._program)
         self._alarm: tuple[float, Alarm] | None = None
         self._faulted: list[Input | Confirmed] = []
         """After a fault of the engine: that fault, and later messages, for the actor that reads the run again."""
-        self._decisions: deque[tuple[int, Confirmed]] = deque()
-        """People's decisions that wait for the program, each with the number of outcomes when it came."""
         self._lookups = 0
         """Messages whose keys are being looked up."""
         self._delivering: set[str] = set()
@@ -111,13 +109,17 @@ class RunActor(EventSourcedActor[Effect]):
         if self._faulted:
             self._faulted.append(message)
             return
-        happened, reply = (message.happened, message.reply) if isinstance(message, Confirmed) else (message, None)
+        reply: Callable[[GreenroomError | None, int], None] | None = None
+        if not isinstance(message, Confirmed):
+            happened = message
+        elif isinstance(message.happened, inputs.Decide):
+            self._decisions.add(message)
+            self._take_decisions()
+            return
+        else:
+            happened, reply = message.happened, message.reply
         if isinstance(happened, inputs.Signal) and self._must_look_up(happened):
             self._look_up(happened, reply)
-            return
-        if isinstance(message, Confirmed) and isinstance(happened, inputs.Decide):
-            self._decisions.append((len(self.state.resolutions), message))
-            self._take_decisions()
             return
         if self._steps.unreported:
             if isinstance(happened, inputs.StepAnswered):
@@ -126,28 +128,18 @@ class RunActor(EventSourcedActor[Effect]):
                 for assigned in self._steps.take_assigned():
                     self._take(assigned)
         self._take(happened, reply)
-        if self._decisions:
+        if self._decisions.waiting:
             self._take_decisions()
 
     def _take_decisions(self) -> None:
-        """Take the decisions that the program is sure to hear of, or to have withdrawn the question of.
-
-        If it has yet to answer an outcome, it may no longer await what was decided: that outcome may be the end of the
-        time for the decision. Whoever decides is told which of the two came first.
-        """
-        while self._decisions and not self._left and self._hears_decisions(self._decisions[0][0]):
-            _, message = self._decisions.popleft()
+        """Take the decisions of people that need not wait for the program."""
+        while not self._left:
+            unread = any(isinstance(message, inputs.ProgramTurn) for message, _ in self.actor_inbox.messages)
+            if (decision := self._decisions.take(unread=unread, dozes=self._dozes)) is None:
+                return
             for assigned in self._steps.take_assigned():
                 self._take(assigned)
-            self._take(message.happened, message.reply)
-
-    def _hears_decisions(self, outcomes: int) -> bool:
-        """Return whether the program has answered so many outcomes, or has none to answer."""
-        state = self.state
-        if state.ended is not None or state.halted or not state.questions or self._dozes:
-            return True
-        unread = any(isinstance(message, inputs.ProgramTurn) for message, _ in self.actor_inbox.messages)
-        return not unread and self._program.has_answered(state, outcomes)
+            self._take(decision.happened, decision.reply)
 
     def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         """Decide about an input, and carry out the decision."""
@@ -499,7 +491,7 @@ class RunActor(EventSourcedActor[Effect]):
         self._dependencies.registry.resident.drop(self.state.run_id)
         self._stop_work()
         self._dependencies.registry.forget(self.state, wake_at)
-        for message in (*self._faulted, *(message for _, message in self._decisions)):
+        for message in (*self._faulted, *self._decisions.leave()):
             self._dependencies.registry.route(self.state.run_id, message)
         super()._leave()
 

@@ -80,7 +80,8 @@ def test_odd_arguments_are_refused_in_our_words(tmp_path: Path) -> None:
                             pytest.fail(f"{name}({argument}={given[argument]!r:.40}) raises {error!r:.200}")
                         refused += 1
                     except (GreenroomError, TypeError, ValueError, LookupError, OSError) as error:
-                        assert "Value error" not in str(error), (name, argument, given[argument])
+                        if "Value error" in str(error):
+                            pytest.fail(f"{name}({argument}={given[argument]!r:.40}) speaks of pydantic: {error}")
                         refused += 1
                     found += 1
         assert found > 300, "the methods were found"

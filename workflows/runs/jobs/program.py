@@ -1,5 +1,6 @@
-"""The program of one run: a streaming job in a program worker, and the outcomes that it has not been sent yet."""
+"""The program of one run: a streaming job in a program worker, and what waits for it or for its answers."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -24,7 +25,7 @@ from greenroom.supervision.jobs import (
     PoolKey,
     Unavailable,
 )
-from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
+from greenroom.workflows.decisions.inputs import Confirmed, Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
 from greenroom.workflows.decisions.replay.expectations import digests, references, withdrawn
 from greenroom.workflows.runs.dependencies import Workers
 from greenroom.workflows.state.run_state import RunState
@@ -200,6 +201,49 @@ class ProgramJob:
         self._token = self._job = self.worker = None
         self._unanswered, self._begins = 0, True
         self._begun, self._frames = (), 0
+
+
+class WaitingDecisions:
+    """Holds decisions until the program is sure to hear of them, or has withdrawn the question. Reactor thread only.
+
+    A program that has yet to answer an outcome may be about to withdraw what was decided: that outcome may be the end
+    of the time for the decision. So whoever decides is told which of the two came first.
+
+    Args:
+        state: The run.
+        program: Its program.
+    """
+
+    def __init__(self, state: RunState, program: ProgramJob) -> None:
+        """Start without any."""
+        self._state = state
+        self._program = program
+        self.waiting: deque[tuple[int, Confirmed]] = deque()
+        """Decisions, oldest first, each with the number of outcomes when it came."""
+
+    def add(self, decision: Confirmed) -> None:
+        """Add a decision."""
+        self.waiting.append((len(self._state.resolutions), decision))
+
+    def take(self, *, unread: bool, dozes: bool) -> Confirmed | None:
+        """Remove and return the oldest decision; None if there is none, or if it has to wait.
+
+        Args:
+            unread: Whether the run's actor has not read all that the program has answered.
+            dozes: Whether the run has no program because all that it does is to wait.
+        """
+        if not self.waiting:
+            return None
+        state = self._state
+        heard = dozes or (not unread and self._program.has_answered(state, self.waiting[0][0]))
+        if heard or state.ended is not None or state.halted or not state.questions:
+            return self.waiting.popleft()[1]
+        return None
+
+    def leave(self) -> list[Confirmed]:
+        """Remove and return all decisions, for the next actor of the run."""
+        waiting, self.waiting = self.waiting, deque()
+        return [decision for _, decision in waiting]
 
 
 def _turn(state: RunState) -> SessionTurn | None:
