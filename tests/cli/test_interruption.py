@@ -61,3 +61,23 @@ def test_other_errors_that_cannot_be_raised_are_reported_as_ever() -> None:
     )
     assert ended.stdout == "not heard\n"
     assert "ZeroDivisionError" in ended.stderr
+
+
+def test_an_interrupt_while_a_command_is_imported_is_told_in_a_sentence() -> None:
+    script = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupting(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "greenroom.cli.settings":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from greenroom.__main__ import main
+sys.exit(main(["--version"]))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "greenroom: interrupted\n")
