@@ -57,6 +57,12 @@ FAILURES: list[tuple[str, tuple[str, ...], type[Exception], str]] = [
     ("overloaded", ALL, ModelFailed, "(status 529)"),
     ("error-event", ALL, ModelFailed, "has an error of its own"),
     ("resets", ALL, ModelFailed, "broke before the whole answer came"),
+    (
+        "counts-too-much",
+        ("openai-chat",),
+        ModelFailed,
+        "cannot be read: input_tokens of a model's answer must be between",
+    ),
     ("short-body", ALL, ModelFailed, "broke before the whole answer came"),
     ("cut", ("openai-chat",), ModelFailed, "broke before the whole answer came"),
     ("page", ALL, ModelFailed, "cannot be read"),
