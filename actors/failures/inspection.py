@@ -56,12 +56,13 @@ def message_of(error: BaseException) -> str:
 
 def notes_of(error: BaseException) -> tuple[str, ...]:
     """Return the notes that were added to an exception: the first ``MOST_NOTES``, shortened to one limit together."""
-    notes = attribute(error, "__dict__").get("__notes__")
-    if not isinstance(notes, list):
+    added = attribute(error, "__dict__").get("__notes__")
+    if type(added) is not list:  # a subclass could run code of its own
         return ()
+    notes = cast("list[object]", added)[:MOST_NOTES]
     found: list[str] = []
     left = TEXT_LIMIT
-    for note in list.__getitem__(cast("list[object]", notes), slice(MOST_NOTES)):
+    for note in notes:
         if isinstance(note, str) and left > 0:
             found.append(bounded(note)[:left])
             left -= len(found[-1])

@@ -22,6 +22,7 @@ from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.settings import ModelSettings
 
 from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.actors.models.answer_limit import limit_answers
 from greenroom.actors.models.measured import check_usage
 from greenroom.actors.models.provider_errors import is_refusal, translated
 from greenroom.actors.models.provider_names import PROVIDERS, check_environment, is_own_server, library_name
@@ -97,6 +98,7 @@ class ProviderModel:
             check_environment(self.name, os.environ)
             try:
                 found = clients[self.name] = infer_model(library_name(self.name, os.environ))
+                limit_answers(found.provider)
             except ImportError as error:  # a broken installation, since the library was found before
                 msg = f"the library of the model {self.name!r} cannot be imported ({error}): {self._provider.install}"
                 raise Fatal(msg) from None
