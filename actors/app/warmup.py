@@ -81,7 +81,6 @@ def _to_worker() -> tuple[ToWorker, ...]:
             attempt=1,
             token=_TOKEN,
             evaluator="m:n",
-            threshold=0.5,
             subject=1,
             arguments=_ARGUMENTS,
         ),
@@ -99,6 +98,6 @@ def _from_worker(failure: Failure) -> tuple[FromWorker, ...]:
         Heartbeat(),
         Completed(token=_TOKEN, result={"a": [1]}, duration=0.1),
         Failed(token=_TOKEN, failure=failure, duration=0.1),
-        Judged(token=_TOKEN, score=0.5, passed=True),
+        Judged(token=_TOKEN, score=0.5),
         Turn(run_id="r", commands=(schedule, Return(result=1)), state={"a": 1}),
     )

@@ -9,6 +9,8 @@ from greenroom.actors.failures.redaction import redact
 
 TEXT_LIMIT: Final = 16 * 1024
 """Longest text of an exception, in characters."""
+MOST_NOTES: Final = 100
+"""Most notes of an exception that are recorded, from the first."""
 
 
 def attribute(error: BaseException, name: str) -> Any:
@@ -53,11 +55,18 @@ def message_of(error: BaseException) -> str:
 
 
 def notes_of(error: BaseException) -> tuple[str, ...]:
-    """Return the notes that were added to an exception."""
-    notes = attribute(error, "__dict__").get("__notes__")
-    if not isinstance(notes, list):
+    """Return the notes that were added to an exception: the first ``MOST_NOTES``, shortened to one limit together."""
+    added = attribute(error, "__dict__").get("__notes__")
+    if type(added) is not list:  # a subclass could run code of its own
         return ()
-    return tuple(bounded(note) for note in cast("list[object]", notes) if isinstance(note, str))
+    notes = cast("list[object]", added)[:MOST_NOTES]
+    found: list[str] = []
+    left = TEXT_LIMIT
+    for note in notes:
+        if isinstance(note, str) and left > 0:
+            found.append(bounded(note)[:left])
+            left -= len(found[-1])
+    return tuple(found)
 
 
 def bounded(text: str) -> str:

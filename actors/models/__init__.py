@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, runtime_checkable
 
+from greenroom.actors.models.measured import check_usage
 from greenroom.actors.models.provider_names import EMBEDDED, check_installed, check_name
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.former_name import FORMER
@@ -71,6 +72,10 @@ class ModelReply:
         calls: Tools that the model asks for before it answers.
         model: Name of the model that answered; empty if unknown.
         raw: See ``AssistantMessage.raw``.
+
+    Raises:
+        TypeError: Tokens are no whole numbers, or the price is no number.
+        ValueError: One of them is below 0, not finite, or more than there can be.
     """
 
     text: str = ""
@@ -81,6 +86,10 @@ class ModelReply:
     calls: tuple[ToolCall, ...] = ()
     model: str = ""
     raw: Shown = None
+
+    def __post_init__(self) -> None:
+        """Check what the answer says to have used, since budgets count it."""
+        check_usage(self.input_tokens, self.output_tokens, self.usd)
 
 
 @runtime_checkable

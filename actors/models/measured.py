@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from greenroom.messages.core.frozen import frozen
+from greenroom.messages.frames.worker import MOST_USED
 from greenroom.messages.options.policy import Price
 
 
@@ -38,6 +39,30 @@ class Measured:
     usage: Mapping[str, float]
 
 
+def check_usage(input_tokens: object, output_tokens: object, usd: object) -> None:
+    """Raise if a model says to have used what nobody can use. A number below 0 would enlarge budgets.
+
+    Raises:
+        TypeError: Tokens are no whole numbers, or the price is no number.
+        ValueError: One of them is below 0, not finite, or more than there can be.
+    """
+    for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+        if not isinstance(tokens, int):
+            msg = f"{name} of a model's answer must be a whole number, not {tokens!r:.80}"
+            raise TypeError(msg)
+        if not 0 <= tokens <= MOST_USED:
+            msg = f"{name} of a model's answer must be between 0 and {MOST_USED}"
+            raise ValueError(msg)
+    if usd is None:
+        return
+    if not isinstance(usd, (int, float)):
+        msg = f"the price of a model's answer must be a number of US dollars or None, not {usd!r:.80}"
+        raise TypeError(msg)
+    if not 0 <= usd <= MOST_USED:  # false for NaN too
+        msg = f"the price of a model's answer must be between 0 and {MOST_USED} US dollars"
+        raise ValueError(msg)
+
+
 def usage_of(input_tokens: int, output_tokens: int, usd: float | None, price: Price | None) -> dict[str, float]:
     """Return what one answer of a model used, as its attempt records it. What is not known is left out.
 
@@ -50,7 +75,12 @@ def usage_of(input_tokens: int, output_tokens: int, usd: float | None, price: Pr
         usd: Price of the answer in US dollars, as the model said it or as a list has it for these tokens; None if
             neither is known.
         price: Price of the model, used where ``usd`` is None; None if it is not known.
+
+    Raises:
+        TypeError: See ``check_usage``.
+        ValueError: See ``check_usage``.
     """
+    check_usage(input_tokens, output_tokens, usd)
     if usd is None and not input_tokens and not output_tokens:
         return {}
     usage: dict[str, float] = {"input_tokens": input_tokens, "output_tokens": output_tokens}

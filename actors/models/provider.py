@@ -22,6 +22,8 @@ from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.settings import ModelSettings
 
 from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.actors.models.answer_limit import limit_answers
+from greenroom.actors.models.measured import check_usage
 from greenroom.actors.models.provider_errors import is_refusal, translated
 from greenroom.actors.models.provider_names import PROVIDERS, check_environment, is_own_server, library_name
 from greenroom.actors.models.transcripts import calls_of, messages_of, parameters_of, raw_of, text_of
@@ -72,6 +74,7 @@ class ProviderModel:
         refused = response.finish_reason == "content_filter"
         if not refused:
             self._check_complete(response)
+        self._check_usage(response)
         return ModelReply(
             _refusal(response) if refused else text_of(response, request.schema),
             "refusal" if refused else "length" if response.finish_reason == "length" else "stop",
@@ -95,6 +98,7 @@ class ProviderModel:
             check_environment(self.name, os.environ)
             try:
                 found = clients[self.name] = infer_model(library_name(self.name, os.environ))
+                limit_answers(found.provider)
             except ImportError as error:  # a broken installation, since the library was found before
                 msg = f"the library of the model {self.name!r} cannot be imported ({error}): {self._provider.install}"
                 raise Fatal(msg) from None
@@ -121,6 +125,18 @@ class ProviderModel:
         if response.finish_reason == "error":
             msg = f"the model {self.name!r} ended its answer with an error"
             raise ModelFailed(msg)
+
+    def _check_usage(self, response: ModelResponse) -> None:
+        """Raise if a server counts tokens that there cannot be.
+
+        Raises:
+            ModelFailed: It does.
+        """
+        try:
+            check_usage(response.usage.input_tokens, response.usage.output_tokens, None)
+        except (TypeError, ValueError) as error:
+            msg = f"the answer of the model {self.name!r} cannot be read: {error}"
+            raise ModelFailed(msg) from error
 
     def _price(self, response: ModelResponse) -> float | None:
         """Return the price of an answer in US dollars; None if it is unknown.

@@ -142,7 +142,8 @@ def _between(given: dict[Any, Any], back: dict[Any, Any], place: str) -> str | N
     for name in back:
         if name not in given:
             return f"{at(place, name)}: it would come into being"
-    wrong = [key for key in back if type(key) not in {type(other) for other in given if other == key}]
+    kinds: dict[Any, type[Any]] = {name: type(name) for name in given}  # 1 and True are the same key
+    wrong = [name for name in back if type(name) is not kinds[name]]
     return f"{at(place, wrong[0])}: the key would come back as a {_named(wrong[0])}" if wrong else None
 
 

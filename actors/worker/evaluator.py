@@ -46,7 +46,6 @@ class EvaluatorActor(ToolActor):
             answer = Judged(
                 token=token,
                 score=score.value,
-                passed=score.value >= message.threshold,
                 reason=score.reason,
                 label=score.label,
                 duration=time.perf_counter() - started,

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Final
 
 from loguru import logger
-from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +15,7 @@ from greenroom.dashboard.docs_page.page import SECURITY, is_page
 from greenroom.dashboard.paths import routed_path
 from greenroom.dashboard.responses import problems
 from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.json_scanner import normal
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 OPEN_PATHS: Final = frozenset({"/healthz"})
@@ -183,7 +183,7 @@ def _unreadable(body: bytes) -> problems.Problem | None:
     if not body:
         return None
     try:
-        from_json(body, allow_inf_nan=False)
+        normal(body)
     except ValueError as error:
         fault = Fault(field="body", sentence=f"is no JSON: {error}")
         return problems.problem("invalid_request", f"the body is no JSON: {error}", errors=(fault,))

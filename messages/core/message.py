@@ -100,13 +100,14 @@ class Message(BaseModel):
     """A value that crosses a process boundary or enters the journal.
 
     Frozen, so it can be shared between threads. Strict and closed, so bytes that do not fit raise a typed error when
-    they are read.
+    they are read. Its own numbers are finite, whatever it is a part of.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True,
         extra="forbid",
         strict=True,
+        allow_inf_nan=False,
         ser_json_inf_nan="constants",
         cache_strings="none",
         defer_build=_DEFERRED,
@@ -116,9 +117,7 @@ class Message(BaseModel):
 
 
 class Frame(Message):
-    """A message between the orchestrator and a worker. Its own numbers are finite."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
+    """A message between the orchestrator and a worker."""
 
 
 class Event(Message):

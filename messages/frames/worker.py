@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Frame, Json
@@ -20,6 +20,26 @@ CANNOT_START: Final = 78
 NOT_YET: Final = 75
 """Exit code of a worker that was never ready, because what it needs was not there and may come back
 (``EX_TEMPFAIL``): a server that is restarted, for example."""
+
+_TOLD: Final = frozenset({"error", "timeout", "invalid", "cancelled"})
+"""How an attempt may have ended by what its worker says. All other ends are seen or decided by the orchestrator."""
+
+
+def _told(failure: Failure) -> Failure:
+    if failure.outcome not in _TOLD or failure.exit is not None:
+        msg = f"a worker does not decide that an attempt has ended as {failure.outcome!r}"
+        raise ValueError(msg)
+    return failure
+
+
+ToldFailure: TypeAlias = Annotated[Failure, AfterValidator(_told)]
+"""Why an attempt has failed, as its worker describes it."""
+Elapsed: TypeAlias = Annotated[float, Field(ge=0)]
+"""Seconds that a worker has measured."""
+MOST_USED: Final = 10**18
+"""More of anything than an attempt can use. Sums of such numbers are finite."""
+Usage: TypeAlias = dict[str, Annotated[float, Field(ge=0, le=MOST_USED)]]
+"""What an attempt has used, by name. Nothing is given back: a number below 0 would enlarge budgets."""
 
 # ---------------------------------------------------------------- orchestrator to worker
 
@@ -64,7 +84,6 @@ class Evaluate(Frame):
     """The evaluation's own token, as it is also an attempt."""
     evaluator: str
     """Reference of the definition."""
-    threshold: float
     subject: Json
     """The result to judge."""
     arguments: Json
@@ -130,7 +149,7 @@ class Heartbeat(Frame):
     """The worker's reader thread runs. ``busy``: seconds for which a turn or answer has held the loop, otherwise 0."""
 
     type: Literal["heartbeat"] = "heartbeat"
-    busy: float = 0.0
+    busy: Elapsed = 0.0
     run_id: str | None = None
     """Id of the run whose turn it is, or of the question being answered."""
 
@@ -158,8 +177,8 @@ class Completed(Frame):
     type: Literal["completed"] = "completed"
     token: str
     result: Json
-    duration: float
-    usage: dict[str, float] = Field(default_factory=dict)
+    duration: Elapsed
+    usage: Usage = Field(default_factory=dict)
     spoilt: str = ""
     """What the attempt changed in the worker that cannot be restored. The worker is replaced before its next job."""
 
@@ -169,9 +188,9 @@ class Failed(Frame):
 
     type: Literal["failed"] = "failed"
     token: str
-    failure: Failure
-    duration: float
-    usage: dict[str, float] = Field(default_factory=dict)
+    failure: ToldFailure
+    duration: Elapsed
+    usage: Usage = Field(default_factory=dict)
     spoilt: str = ""
     """What the attempt changed in the worker that cannot be restored. The worker is replaced before its next job."""
 
@@ -181,13 +200,12 @@ class Judged(Frame):
 
     type: Literal["judged"] = "judged"
     token: str
-    score: float | None
+    score: float | None = Field(ge=0, le=1)
     """None if the evaluator failed; ``error`` then says why."""
-    passed: bool = False
     reason: str = ""
     label: str | None = None
     error: str | None = None
-    duration: float = 0.0
+    duration: Elapsed = 0.0
     spoilt: str = ""
     """See ``Completed``."""
 

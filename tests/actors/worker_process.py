@@ -120,14 +120,13 @@ def execute(step: str, *args: Any, token: str = "1:1", attempt: int = 1, **kwarg
     )
 
 
-def evaluate(evaluator: str, subject: Json, threshold: float = 0.5, token: str = "1:2") -> Evaluate:
+def evaluate(evaluator: str, subject: Json, token: str = "1:2") -> Evaluate:
     return Evaluate(
         run_id="run-1",
         key="writer#1",
         attempt=1,
         token=token,
         evaluator=evaluator,
-        threshold=threshold,
         subject=subject,
         arguments={"args": ["a prompt"], "kwargs": {}},
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
+from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.fields import VariableName
 from greenroom.messages.core.json_text import Value
 from greenroom.messages.core.message import Json
@@ -33,7 +34,13 @@ def messages(model: type[BaseModel], depth: int = 0) -> st.SearchStrategy[BaseMo
     return st.builds(model, **fields)
 
 
+def _limits(part: Any) -> list[Any]:
+    return part.metadata if isinstance(part, FieldInfo) else []
+
+
 def _field(field: FieldInfo, depth: int) -> st.SearchStrategy[Any]:
+    if field.annotation is Failure and field.metadata:  # as a worker tells it
+        return messages(Failure, depth + 1).map(lambda each: each.model_copy(update={"outcome": "error", "exit": None}))
     return _value(field.annotation, field.metadata, depth)
 
 
@@ -46,7 +53,9 @@ def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the
         return st.text("AZ_09", min_size=1, max_size=8)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _value(arguments[0], metadata, depth)
+        return _value(
+            arguments[0], metadata + [limit for part in annotation.__metadata__ for limit in _limits(part)], depth
+        )
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin in {Union, types.UnionType}:

@@ -2,7 +2,8 @@
 
 import json
 import struct
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from greenroom.messages.codecs.command_codec import COMMANDS, REPLIES
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import CancelRun, Command, Reply, StartRun
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from greenroom.messages.events.events import AnyEvent, RunCompleted, StepCompleted, StepScheduled
+from greenroom.messages.events.events import AnyEvent, RunCompleted, StepCompleted
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 from greenroom.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker
 from tests.messages.drawing import members, messages
@@ -188,6 +189,19 @@ FAULTY = {
     "what a model said, with an infinite number": '{"type":"failed","token":"t","duration":1.0,"usage":{},'
     '"failure":{"outcome":"error","message":"","raw":{"logprob":-1e999}}}',
     "an infinite field": f'{{{BEAT},"busy":1e999}}',
+    "an infinite pause": '{"type":"failed","token":"t","duration":1.0,"failure":{"outcome":"error","retry_after":1e999}}',
+    "a duration below 0": '{"type":"completed","token":"t","result":null,"duration":-1.0}',
+    "a use below 0": '{"type":"completed","token":"t","result":null,"duration":1.0,"usage":{"usd":-1.0}}',
+    "more used than there is": '{"type":"failed","token":"t","duration":1.0,"failure":{"outcome":"error"},'
+    '"usage":{"usd":1e300}}',
+    "a score above 1": '{"type":"judged","token":"t","score":7.0}',
+    "a score below 0": '{"type":"judged","token":"t","score":-0.5}',
+    **{
+        f"a failure that is {outcome}": f'{{"type":"failed","token":"t","duration":1.0,"failure":{{"outcome":"{outcome}"}}}}'
+        for outcome in ("ok", "crash", "rejected")
+    },
+    "the end of a process that lives": '{"type":"failed","token":"t","duration":1.0,'
+    '"failure":{"outcome":"error","exit":{"kind":"orchestrator_lost","injected":true}}}',
     "a lone high surrogate": '{"type":"progress","token":"t","detail":"\\ud800"}',
     "a lone low surrogate": '{"type":"progress","token":"\\udc00"}',
     "a raw NUL in a text": '{"type":"progress","token":"t\0"}',
@@ -308,19 +322,28 @@ def test_the_body_of_a_frame_is_plain_json() -> None:
     assert json.loads(body)["message"] == {"type": "run.cancel", "run_id": "r", "reason": None, "within": None}
 
 
-def test_an_infinite_number_deep_in_what_a_worker_asks_for_gets_no_further_than_its_event() -> None:
+def test_an_infinite_number_is_refused_however_deep_in_a_message_it_is() -> None:
     step = {"type": "schedule.step", "key": "k", "name": "n", "kind": "tool", "step": "m:n", "arguments": None}
     options = {"retry": {"initial": 1.0, "max_delay": "FAR"}}
     turn = json.dumps({"type": "program.turn", "run_id": "r", "commands": [{**step, "options": options}]})
-    command = FROM_WORKER.decode(wrapped(turn.replace('"FAR"', "1e999"))).message.commands[0]
-    event = StepScheduled(
-        at=1.0,
-        key=command.key,
-        name=command.name,
-        kind=command.kind,
-        step=command.step,
-        arguments=command.arguments,
-        options=command.options,
-    )
-    with pytest.raises(CodecError, match="JSON cannot carry"):
-        encode_event(event)
+    assert FROM_WORKER.decode(wrapped(turn.replace('"FAR"', "1e9")))
+    with pytest.raises(UnknownMessage):
+        FROM_WORKER.decode(wrapped(turn.replace('"FAR"', "1e999")))
+
+
+def parts(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Give a model and all models that its fields may hold."""
+    found, left = set(), [model]
+    while left:
+        each: Any = left.pop()
+        left += get_args(each)
+        if isinstance(each, type) and issubclass(each, BaseModel) and each not in found:
+            found.add(each)
+            left += [field.annotation for field in each.model_fields.values()]
+    yield from found
+
+
+def test_no_part_of_a_message_of_a_worker_takes_an_infinite_number() -> None:
+    models = {part for message in members(FromWorker) for part in parts(message)}
+    assert len(models) > len(members(FromWorker))
+    assert [model.__name__ for model in models if model.model_config.get("allow_inf_nan") is not False] == []

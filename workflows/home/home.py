@@ -153,7 +153,7 @@ class Home:
         self.check()
         try:
             found = json.loads(read_private(self.record) or "")
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 

@@ -274,7 +274,7 @@ def _job(origin: Origin, source: Source) -> _Job:
 def _marked_job(label: bytes, source: Source) -> _Job | None:
     try:
         run_id, step, attempt = json.loads(label)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # code in a worker may print marks of its own
         return None
     if not (isinstance(run_id, str) and isinstance(step, str | None) and isinstance(attempt, int | None)):
         return None

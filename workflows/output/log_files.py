@@ -181,7 +181,7 @@ def _write(descriptor: int, data: bytes) -> int:
 def _base_in(head: bytes) -> int:
     try:
         return int(json.loads(head.partition(b"\n")[0])["base"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 
@@ -240,7 +240,7 @@ def _line(text: bytes, run_id: str, offset: int) -> LogLine | None:
         found: dict[str, Any] = json.loads(text)
         found["at"] = moment(found["at"])
         return LogLine(offset=offset, run_id=run_id, **found)
-    except (ValueError, KeyError, TypeError):  # cut off by a kill, or the first line of a file
+    except (ValueError, KeyError, TypeError, RecursionError):  # cut off by a kill, or the first line of a file
         return None
 
 

@@ -42,6 +42,6 @@ def called(call: "ToolCall") -> str:
     try:
         given = json.loads(call.arguments)
         words = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
-    except (ValueError, AttributeError):  # the model's mistake, of which the agent tells it
+    except (ValueError, AttributeError, RecursionError):  # the model's mistake, of which the agent tells it
         words = call.arguments
     return f"{call.name}({words})"

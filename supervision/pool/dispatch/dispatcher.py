@@ -314,6 +314,12 @@ class Dispatcher:
         if kind not in pending.answers:
             slot.kill(Exit(kind="garbage", detail=f"it answered {pending.job.label} with a message of another kind"))
             return
+        cancelled = isinstance(message, Failed) and message.failure.outcome == "cancelled"
+        if cancelled and pending.cut is None and not self._draining:
+            slot.kill(
+                Exit(kind="garbage", detail=f"it says that {pending.job.label} was cancelled, which nobody asked")
+            )
+            return
         if self._turns and not getattr(message, "more", False):  # else the turn goes on
             slot.jobs.end_turn(pending)
             slot.jobs.note_served()
@@ -328,7 +334,7 @@ class Dispatcher:
         self._suspects.clear(pending.job)
         self._near_zygotes.clear(pending.job)
         self._conclude(pending)
-        if not (self._draining and isinstance(message, Failed) and message.failure.outcome == "cancelled"):
+        if not (cancelled and self._draining):
             self._answer(pending, message)
         if self._draining:
             self._check_drained()

@@ -119,6 +119,32 @@ def test_an_evaluator_that_kills_its_process_is_a_broken_one(orchestrator):
     assert "exited with code 6" in step.evaluations[0].error
 
 
+@pytest.mark.parametrize("score", [7.0, -1.0])
+def test_an_evaluator_that_forges_an_impossible_score_is_a_broken_one(orchestrator, score):
+    run = orchestrator.start(hostile.with_forging_evaluator, {"score": score})
+    assert run.result(30) == {"score": score}
+    (step,) = run.steps()
+    assert step.flagged
+    assert "sent bytes that are no message" in step.evaluations[0].error
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"failure": {"outcome": outcome}} for outcome in ("ok", "cancelled", "rejected", "crash")),
+        {"failure": {"outcome": "error", "exit": {"kind": "orchestrator_lost", "injected": True}}},
+        {"failure": {"outcome": "error"}, "usage": {"usd": -1000.0}},
+    ],
+    ids=str,
+)
+def test_a_tool_that_forges_an_end_of_its_attempt_loses_its_process_and_is_tried_again(orchestrator, fields):
+    run = orchestrator.start(hostile.with_forging_tool, fields)
+    assert run.result(30) == "recovered"
+    first, second = run.steps()[0].attempts
+    assert (first.outcome, first.exit.kind, second.outcome) == ("crash", "garbage", "ok")
+    assert "usd" not in run.usage
+
+
 def test_a_model_call_that_kills_its_process_does_not_fail_the_calls_beside_it(orchestrator):
     fatal = orchestrator.start(hostile.with_deadly_model, "die")
     others = [orchestrator.start(hostile.with_deadly_model, f"live {number}") for number in range(10)]

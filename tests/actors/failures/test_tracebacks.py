@@ -9,6 +9,7 @@ import pytest
 
 from greenroom.actors.failures import redaction
 from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.failures.inspection import TEXT_LIMIT
 from greenroom.actors.failures.reconstruction import reconstructed
 from greenroom.actors.failures.tracebacks import place, report
 from greenroom.messages.core.errors import StepFailed
@@ -142,3 +143,14 @@ def test_secrets_are_in_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     error.__cause__ = KeyError("sesame-open-12345")
     assert "sesame" not in describe_exception(ExceptionGroup("g", [error])).model_dump_json()
     assert "sesame" not in describe_exception(error).model_dump_json()
+
+
+def test_notes_without_end_are_cut_like_every_other_text() -> None:
+    error = ValueError("told too much")
+    error.add_note("the first note")
+    for _ in range(100_000):
+        error.add_note("x" * 1000)
+    failure = describe_exception(error)
+    assert failure.notes[0] == "the first note"
+    assert sum(map(len, failure.notes)) <= TEXT_LIMIT
+    assert len(failure.model_dump_json()) < 4 * TEXT_LIMIT

@@ -246,6 +246,7 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
     ("completions", "answers"): chat("Hello, ", "world."),
     ("completions", "gpt-4o-mini"): chat("Hello, ", "world.", model="gpt-4o-mini-2024-07-18"),
     ("completions", "unmeasured"): chat("Hello.", model="gpt-4o-mini-2024-07-18", usage=None),
+    ("completions", "counts-too-much"): chat("Hello.", usage={**USAGE, "prompt_tokens": 10**30}),
     ("completions", "counts-nothing"): chat("Hello.", model="gpt-4o-mini-2024-07-18", usage=dict.fromkeys(USAGE, 0)),
     ("completions", "cut"): stream(chunk({"role": "assistant", "content": "Hel"}), then=cut),
     ("completions", "unfinished"): chat("Hello, ", finish=None),

@@ -1,5 +1,6 @@
 """A server that misbehaves in each way that is known, and what becomes of it: one request, and one outcome."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.failures.reconstruction import reconstructed
+from greenroom.actors.models import answer_limit
 from greenroom.actors.models.provider_errors import pause_of
 from greenroom.actors.models.provider_names import PROVIDERS
 from greenroom.messages.core.errors import (
@@ -22,7 +24,7 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.transcript import AssistantMessage, ToolMessage, ToolSchema, UserMessage
 from tests.actors.models.asking import ask
 from tests.actors.models.conftest import KEYS
-from tests.actors.models.provider_server import ProviderServer, chat, error, respond
+from tests.actors.models.provider_server import ProviderServer, Request, chat, error, respond
 
 ALL = ("openai-chat", "openai-responses", "anthropic")
 SEARCH = ToolSchema(
@@ -57,6 +59,12 @@ FAILURES: list[tuple[str, tuple[str, ...], type[Exception], str]] = [
     ("overloaded", ALL, ModelFailed, "(status 529)"),
     ("error-event", ALL, ModelFailed, "has an error of its own"),
     ("resets", ALL, ModelFailed, "broke before the whole answer came"),
+    (
+        "counts-too-much",
+        ("openai-chat",),
+        ModelFailed,
+        "cannot be read: input_tokens of a model's answer must be between",
+    ),
     ("short-body", ALL, ModelFailed, "broke before the whole answer came"),
     ("cut", ("openai-chat",), ModelFailed, "broke before the whole answer came"),
     ("page", ALL, ModelFailed, "cannot be read"),
@@ -88,6 +96,29 @@ def test_each_failure_has_its_outcome_after_one_request(
     assert words in str(caught.value)
     assert repr(name) in str(caught.value)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("provider", [*ALL, "google"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_end_is_left_before_it_fills_the_memory(server, monkeypatch, provider, status) -> None:
+    sent = 0
+
+    async def flood(writer: asyncio.StreamWriter, _request: Request) -> None:
+        nonlocal sent
+        kind = "text/event-stream" if status == 200 else "application/json"
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\ndata: ".encode())
+        while not writer.is_closing():
+            writer.write(b"x" * 65536)
+            sent += 65536
+            await writer.drain()
+
+    monkeypatch.setattr(answer_limit, "MOST_BYTES", 2**20)
+    monkeypatch.setenv("GOOGLE_API_KEY", "a key")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
+    server.behaviours["endless"] = flood
+    with pytest.raises(ModelFailed, match="it sent more than 1 MiB"):
+        ask(f"{provider}:endless", timeout=30.0)
+    assert sent < 64 * 2**20
 
 
 @pytest.mark.parametrize("provider", ALL)

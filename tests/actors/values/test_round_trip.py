@@ -325,3 +325,24 @@ def test_simple_types_are_known_to_come_back_without_a_look() -> None:
     """The way of most values: it must stay cheap."""
     for annotation in (int, str, list[str], dict[str, float], Plain, list[Plain], Tree, Closed, tuple[int, ...]):
         assert not ValueConverter(annotation, "it")._doubtful
+
+
+class CountedKey(str):
+    """A key that counts how often it is compared."""
+
+    compared = 0
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedKey.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("many", [100, 3000])
+def test_a_dict_of_many_keys_is_compared_once_for_each_of_them(many: int) -> None:
+    sent = {CountedKey(f"key {number}"): number for number in range(many)}
+    back = {CountedKey(f"key {number}"): number for number in range(many)}
+    CountedKey.compared = 0
+    assert difference(sent, back) is None
+    assert CountedKey.compared <= 10 * many

@@ -454,15 +454,9 @@ def test_a_result_is_judged_as_the_value_it_stands_for(judge: Worker) -> None:
     judge.send(evaluate("app:concise", [{"name": "a"}]))
     verdict = judge.receive()
     assert isinstance(verdict, Judged)
-    assert (verdict.score, verdict.passed, verdict.reason, verdict.label) == (1.0, True, "1 items", "size")
+    assert (verdict.score, verdict.reason, verdict.label) == (1.0, "1 items", "size")
     judge.send(evaluate("app:concise", [{"name": "a"}] * 3))
-    verdict = judge.receive()
-    assert (verdict.score, verdict.passed) == (0.2, False)
-
-
-def test_a_score_on_the_threshold_passes(judge: Worker) -> None:
-    judge.send(evaluate("app:concise", [{"name": "a"}] * 3, threshold=0.2))
-    assert judge.receive().passed is True
+    assert judge.receive().score == 0.2
 
 
 def test_an_evaluator_may_look_at_the_arguments(judge: Worker) -> None:
@@ -481,7 +475,7 @@ def test_an_evaluator_may_look_at_the_arguments(judge: Worker) -> None:
 def test_a_broken_evaluator_gives_no_score_and_says_why(judge: Worker, subject: Any, error: str) -> None:
     judge.send(evaluate("app:breaks", subject))
     verdict = judge.receive()
-    assert (verdict.score, verdict.passed) == (None, False)
+    assert verdict.score is None
     assert re.fullmatch(error, verdict.error)
 
 

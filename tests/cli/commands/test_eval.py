@@ -263,6 +263,7 @@ def test_an_interrupt_ends_the_wait_for_the_runs_of_another_process(flow):
     ("lines", "said"),
     [
         (["nope"], "line 1: it is no JSON"),
+        (["[" * 100_000], "line 1: it is nested too deep"),
         (["[1]"], "line 1: it is no JSON object"),
         (["", '{"inputs": {"name": "x"}, "expect": 1}'], "line 2: it has the unknown field 'expect'"),
         (['{"expected": 1}'], "line 1: its inputs have to be a JSON object"),

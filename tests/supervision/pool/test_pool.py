@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from greenroom.messages.core.errors import FrameTooLarge
-from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.frames.worker import (
     CANNOT_START,
     NOT_YET,
@@ -18,6 +18,7 @@ from greenroom.messages.frames.worker import (
     DescribeApp,
     Emitted,
     EndProgram,
+    Failed,
     Judged,
     Progress,
     Ready,
@@ -520,6 +521,18 @@ def test_a_worker_that_answers_with_another_kind_of_message_is_ended_as_garbage(
     world = make()
     world.submit("a")
     world.life("a").say(Judged(token="a", score=1.0))
+    world.wait()
+    assert world.owner.lost("a").exit.kind == "garbage"
+    assert world.owner.lost("a").charged
+
+
+def test_a_worker_that_says_that_its_attempt_was_cancelled_without_being_asked_is_ended(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    world.submit("a")
+    failure = Failure(outcome="cancelled", message="the attempt was aborted")
+    world.life("a").say(Failed(token="a", failure=failure, duration=0.1))
     world.wait()
     assert world.owner.lost("a").exit.kind == "garbage"
     assert world.owner.lost("a").charged

@@ -27,7 +27,7 @@ PASTS = st.builds(
     charged=st.booleans(),
     failure=st.none()
     | st.builds(
-        Failure,
+        Failure.model_construct,
         outcome=st.sampled_from(FAILED),
         classes=st.sampled_from([(), ("builtins.ValueError", "builtins.Exception"), ("builtins.SystemExit",)]),
         fatal=st.booleans(),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from greenroom.actors.evaluation.panels import Member, combined
@@ -164,7 +164,6 @@ class EvaluationJobs(Generic[C]):
                 attempt=asked.attempt,
                 token=token,
                 evaluator=evaluator.ref,
-                threshold=self._threshold(evaluator),
                 subject=asked.result,
                 arguments=asked.arguments,
             )
@@ -209,7 +208,7 @@ class EvaluationJobs(Generic[C]):
             case Answered(message=Judged() as judged):
                 evaluator.evaluation = self._evaluation(evaluator, judged)
             case Answered(message=Completed() as completed):
-                evaluator.evaluation = self._scored(evaluator, completed)
+                self._take_score(evaluator, completed)
             case Answered(message=Failed() as failed):
                 self._failed(evaluator, failed)
             case Lost():
@@ -249,11 +248,12 @@ class EvaluationJobs(Generic[C]):
                 evaluator.emissions.written()
 
     def _evaluation(self, evaluator: Evaluator, judged: Judged) -> Evaluation:
+        threshold = self._threshold(evaluator)
         return Evaluation(
             name=evaluator.name,
             score=judged.score,
-            passed=judged.passed,
-            threshold=self._threshold(evaluator),
+            passed=judged.score is not None and judged.score >= threshold,
+            threshold=threshold,
             reason=judged.reason,
             label=judged.label,
             error=judged.error,
@@ -261,12 +261,16 @@ class EvaluationJobs(Generic[C]):
             panel=self._panel_of(evaluator),
         )
 
-    def _scored(self, evaluator: Evaluator, completed: Completed) -> Evaluation:
-        """Return the evaluation for the score of a judge or a rule."""
+    def _take_score(self, evaluator: Evaluator, completed: Completed) -> None:
+        """Keep the score of a judge or a rule as its evaluation."""
         self._count(evaluator, completed)
-        score = _SCORE.validate_python(plain(completed.result))
+        try:
+            score = _SCORE.validate_python(plain(completed.result))
+        except ValidationError as error:  # its worker does not run our code as we left it
+            self._give_up(evaluator, f"its process answered with what is no score: {error.errors()[0]['msg']}")
+            return
         threshold = self._threshold(evaluator)
-        return Evaluation(
+        evaluator.evaluation = Evaluation(
             name=evaluator.name,
             score=score.value,
             passed=score.value >= threshold,

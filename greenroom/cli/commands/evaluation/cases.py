@@ -79,6 +79,9 @@ def _read_case(line: str, number: int) -> Case:
     except ValueError as error:
         msg = f"it is no JSON: {error}"
         raise ValueError(msg) from None
+    except RecursionError:
+        msg = "it is nested too deep"
+        raise ValueError(msg) from None
     if not isinstance(found, dict):
         msg = "it is no JSON object"
         raise ValueError(msg)  # noqa: TRY004  all faults of a line are told alike

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import os
 import re
 import signal
@@ -11,9 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from greenroom import LLM, MockModel, Retry, Score, StepFailed, evaluator, sleep, tool, workflow
+from greenroom import LLM, MockModel, Retry, Score, StepFailed, current, evaluator, sleep, tool, workflow
 from greenroom.actors import context
+from greenroom.actors.api.step_context import running
+from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.program_host import ProgramHost
+from greenroom.messages.codecs.codec import HEADER, SCHEMA_VERSION
 from greenroom.messages.frames.worker import Turn
 from tests.acceptance.apps.effects import append
 
@@ -255,6 +259,45 @@ def judged_by_deadly() -> int:
 @workflow
 async def with_deadly_evaluator() -> int:
     return await judged_by_deadly()
+
+
+def send_forged(**fields: Any) -> None:
+    """Send a message that is not the worker's own, about the attempt that runs."""
+    (channel,) = [each for each in gc.get_objects() if isinstance(each, Channel)]
+    step = running.get()
+    assert step is not None
+    body = json.dumps({"message": {"token": step.token, "duration": 0.1, **fields}}).encode()
+    os.write(channel.fileno(), HEADER.pack(len(body), SCHEMA_VERSION) + body)
+
+
+@evaluator(retry=QUICK)
+def forging(fields: dict[str, Any]) -> Score:
+    send_forged(type="judged", **fields)
+    time.sleep(600)
+    return Score(1.0)
+
+
+@tool(accept=[forging], retry=QUICK)
+def judged_by_forging(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields
+
+
+@workflow
+async def with_forging_evaluator(fields: dict[str, Any]) -> dict[str, Any]:
+    return await judged_by_forging(fields)
+
+
+@tool(retry=QUICK, timeout=30)
+def forge_failure(fields: dict[str, Any]) -> str:
+    if current().attempt == 1:
+        send_forged(type="failed", **fields)
+        time.sleep(600)
+    return "recovered"
+
+
+@workflow
+async def with_forging_tool(fields: dict[str, Any]) -> str:
+    return await forge_failure(fields)
 
 
 @evaluator(timeout=0.5)
