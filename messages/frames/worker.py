@@ -187,6 +187,8 @@ class Judged(Frame):
     reason: str = ""
     label: str | None = None
     error: str | None = None
+    failure: Failure | None = None
+    """What ``error`` tells, as the evaluator's retry policy reads it."""
     duration: float = 0.0
     spoilt: str = ""
     """See ``Completed``."""

@@ -207,11 +207,13 @@ class EvaluationJobs(Generic[C]):
         self.calls.ended(event.token, _usage(event))
         match event:
             case Answered(message=Judged() as judged):
-                evaluator.evaluation = self._evaluation(evaluator, judged)
+                self._judged(evaluator, judged)
             case Answered(message=Completed() as completed):
+                self._count(evaluator, completed)
                 evaluator.evaluation = self._scored(evaluator, completed)
             case Answered(message=Failed() as failed):
-                self._failed(evaluator, failed)
+                self._count(evaluator, failed)
+                self._failed(evaluator, failed.failure)
             case Lost():
                 self._lost(evaluator, event)
             case Unavailable() if event.pool:
@@ -248,8 +250,13 @@ class EvaluationJobs(Generic[C]):
             if evaluator.emissions is not None:
                 evaluator.emissions.written()
 
-    def _evaluation(self, evaluator: Evaluator, judged: Judged) -> Evaluation:
-        return Evaluation(
+    def _judged(self, evaluator: Evaluator, judged: Judged) -> None:
+        """Keep what a function has answered, or ask it again if it failed."""
+        evaluator.duration += judged.duration
+        if judged.failure is not None:
+            self._failed(evaluator, judged.failure)
+            return
+        evaluator.evaluation = Evaluation(
             name=evaluator.name,
             score=judged.score,
             passed=judged.passed,
@@ -257,13 +264,12 @@ class EvaluationJobs(Generic[C]):
             reason=judged.reason,
             label=judged.label,
             error=judged.error,
-            duration=judged.duration,
+            duration=evaluator.duration,
             panel=self._panel_of(evaluator),
         )
 
     def _scored(self, evaluator: Evaluator, completed: Completed) -> Evaluation:
         """Return the evaluation for the score of a judge or a rule."""
-        self._count(evaluator, completed)
         score = _SCORE.validate_python(plain(completed.result))
         threshold = self._threshold(evaluator)
         return Evaluation(
@@ -278,10 +284,8 @@ class EvaluationJobs(Generic[C]):
             panel=self._panel_of(evaluator),
         )
 
-    def _failed(self, evaluator: Evaluator, failed: Failed) -> None:
-        """Ask a judge again, or give it up, as its retry policy says."""
-        self._count(evaluator, failed)
-        failure: Failure = failed.failure
+    def _failed(self, evaluator: Evaluator, failure: Failure) -> None:
+        """Ask an evaluator again, or give it up, as its retry policy says."""
         retry = evaluator.options.retry
         evaluator.failures.append(PastAttempt(failure.outcome, charged=True, failure=failure))
         if retry is not None and failure.outcome != "cancelled":
