@@ -31,6 +31,7 @@ UPGRADED = """
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -53,7 +54,9 @@ with Orchestrator("runs.db", output=False, pools=pools) as orchestrator:
     end = time.monotonic() + 30
     while "Start the orchestrator again" not in (run.record.reason or "") and time.monotonic() < end:
         time.sleep(0.05)
-    print(json.dumps([before, run.status, run.record.reason, run.record.failure is None]))
+    show = [sys.executable, "-P", "-m", "greenroom", "runs", "show", "after", "-o", "json", "--journal", "runs.db"]
+    shown = json.loads(subprocess.run(show, capture_output=True, check=True).stdout)["reason"]
+    print(json.dumps([before, run.status, run.record.reason, run.record.failure is None, shown]))
 """
 
 STARTED_AGAIN = """
@@ -84,9 +87,10 @@ def python(code: str, environment: dict[str, str], folder: Path, *arguments: str
 def test_workers_of_another_version_are_refused_with_the_reason_and_the_next_orchestrator_goes_on(
     environment: dict[str, str], tmp_path: Path, backend: str
 ) -> None:
-    before, status, reason, unharmed = json.loads(python(UPGRADED, environment, tmp_path, backend))
+    before, status, reason, unharmed, shown = json.loads(python(UPGRADED, environment, tmp_path, backend))
     assert before == "BEFORE"
     assert "greenroom was upgraded or edited on disk since this orchestrator started" in reason
     assert status in {"pending", "running", "waiting", "parked"}
     assert unharmed
+    assert "greenroom was upgraded or edited on disk since this orchestrator started" in shown
     assert python(STARTED_AGAIN, environment, tmp_path) == "AFTER"
