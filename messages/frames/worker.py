@@ -205,6 +205,8 @@ class Judged(Frame):
     reason: str = ""
     label: str | None = None
     error: str | None = None
+    failure: ToldFailure | None = None
+    """What ``error`` tells, as the evaluator's retry policy reads it."""
     duration: Elapsed = 0.0
     spoilt: str = ""
     """See ``Completed``."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.source_mark import source_mark
 from greenroom.messages.frames.worker import WorkerSpec
 from greenroom.messages.secrets.redaction import redactor_of, secret_values
 from greenroom.supervision.jobs import Entry, ImportKilled, WorkerListener
@@ -80,6 +81,7 @@ class ZygoteBackend:
         self._entry = entry
         self._start_timeout = start_timeout
         self._first = first
+        self._source = source_mark()
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
         self._environments = Environments(given, by_kind)
@@ -203,6 +205,7 @@ class ZygoteBackend:
             folder=inheritance.folder,
             withheld=self._environments.withheld(),
             watched=watched,
+            source=self._source,
         )
 
     def _make_handle(self, inheritance: Inheritance, keeper: KeeperProcess | None) -> ZygoteHandle:

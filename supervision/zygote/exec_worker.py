@@ -12,12 +12,13 @@ import sys
 from typing import Final, NoReturn
 
 from greenroom.messages.core.message import Message
+from greenroom.messages.core.source_mark import source_mark
 from greenroom.messages.frames.worker import WorkerSpec
 from greenroom.supervision.kernel import exec_command, linux
 from greenroom.supervision.policy.exit_status import signal_name
 from greenroom.supervision.process.child_setup import flush_and_exit, reset_signals, run_worker, take_environment
 from greenroom.supervision.zygote.app_loader import Import, load_app, resolve
-from greenroom.supervision.zygote.messages import MAX_TEXT, SENT_BY_OTHERS, Boot
+from greenroom.supervision.zygote.messages import MAX_TEXT, OUTDATED, SENT_BY_OTHERS, Boot, is_outdated
 
 PIPE_BYTES: Final = 64 * 1024
 """Capacity of a pipe in bytes, more than the longest text that is written to one here."""
@@ -75,6 +76,9 @@ def probe(boot: Boot, stack: int) -> tuple[Import, int]:
 def main() -> NoReturn:
     """Load the app and run as a worker. This is the whole program of an executed interpreter."""
     linux.catch_and_ignore(signal.SIGINT)
+    if is_outdated(json.loads(sys.argv[2])["boot"], source_mark()):
+        sys.stderr.write(OUTDATED + "\n")
+        flush_and_exit(1)
     task = Fresh.model_validate_json(sys.argv[2])
     if task.own_environment:
         take_environment(task.descriptor)

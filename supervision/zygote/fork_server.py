@@ -10,6 +10,7 @@ In ``fresh`` mode the zygote loads nothing, and its children execute new interpr
 
 import contextlib
 import gc
+import json
 import os
 import select
 import signal
@@ -23,6 +24,7 @@ from typing import Final, NoReturn
 
 from greenroom.messages.core.frozen import mutable
 from greenroom.messages.core.message import Message
+from greenroom.messages.core.source_mark import source_mark
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process.child_setup import become_worker, reset_signals, run_worker, take_environment
 from greenroom.supervision.zygote import exec_worker
@@ -31,6 +33,7 @@ from greenroom.supervision.zygote.messages import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
     MAX_TEXT,
+    OUTDATED,
     TO_ZYGOTE,
     Boot,
     Ended,
@@ -39,6 +42,7 @@ from greenroom.supervision.zygote.messages import (
     LaunchFailed,
     Loaded,
     LoadFailed,
+    is_outdated,
 )
 
 THREADS_END: Final = 0.5
@@ -60,11 +64,15 @@ def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoR
     channel = socket.socket(fileno=control)
     if prepare:
         resolve(prepare)()
+    ours = source_mark()
     gc.freeze()  # so that a collection during the import of the app is as short as in a fresh interpreter
     gc.enable()
     packet = channel.recv(MAX_PACKET_BYTES)
     if not packet:  # the orchestrator is gone, or needs no zygote
         _leave()
+    if is_outdated(json.loads(packet), ours):  # and so it may be no ``Boot`` of this code
+        channel.send(FROM_ZYGOTE.dump_json(LoadFailed(sentence=OUTDATED, outdated=True)))
+        os._exit(0)
     boot = TO_ZYGOTE.validate_json(packet)
     zygote = Zygote(channel, keeper, lock, boot)
     done, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())

@@ -115,6 +115,7 @@ class ZygoteHandle:
 
         Raises:
             DefinitionError: The app cannot be loaded, or not in time.
+            OSError: There is no process to load it in.
         """
         if keeper is None:  # starting one blocks until the new program runs
             start = partial(KeeperProcess.start, self.lineage, inheritance, lock)
@@ -131,6 +132,8 @@ class ZygoteHandle:
             raise DefinitionError(self._late(boot) + self._said()) from None
         finally:
             self._watchdog.close()
+        if isinstance(answer, LoadFailed) and answer.outdated:
+            raise OSError(answer.sentence)
         if isinstance(answer, LoadFailed):
             self.killed = self.killed or answer.killed
             sentence = self._redactor.text(answer.sentence)

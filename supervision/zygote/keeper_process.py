@@ -9,17 +9,24 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.source_mark import source_mark
 from greenroom.supervision.kernel import exec_command, orphans
 from greenroom.supervision.policy.worker_environment import are_alike
 
 GRACE: Final = 2.0
 """Seconds that a keeper has to kill its descendants before it is killed itself."""
+
+NO_PYTHON: Final = (
+    "the Python of this orchestrator, {}, is no longer there, as after its environment was moved or removed. Start the "
+    "orchestrator again with one that is there: nothing is lost, and its runs go on then"
+)
 
 
 @frozen
@@ -99,6 +106,8 @@ class KeeperProcess:
             theirs.callback(os.close, ourselves)
             numbers = [far.fileno(), ourselves, stack_far, -1 if lock is None else lock]
             arguments = [*map(str, numbers), inheritance.prepare]
+            if not os.path.exists(sys.executable):  # noqa: PTH110  this module imports little
+                raise FileNotFoundError(NO_PYTHON.format(sys.executable))
             popen = subprocess.Popen(  # noqa: S603  our own interpreter and program
                 exec_command.command("keeper", lineage, arguments, list(inheritance.path)),
                 stdin=subprocess.DEVNULL,
@@ -144,6 +153,7 @@ class FirstKeeper:
         """The keeper; None once it is taken over or ended."""
         with contextlib.suppress(OSError):
             self._process = KeeperProcess.start(make_lineage(token), inheritance, lock)
+        source_mark()  # of the code that this process has imported, before it can change on disk
 
     def take(self, inheritance: Inheritance) -> KeeperProcess | None:
         """Give the keeper to the caller; return None if it is not there, or inherits something else."""

@@ -11,6 +11,11 @@ from greenroom.messages.frames.worker import WorkerSpec
 MAX_PACKET_BYTES: Final = 64 * 1024
 """Largest packet; the receiver truncates longer ones. Texts in packets are much shorter."""
 MAX_TEXT: Final = 8_000
+OUTDATED: Final = (
+    "greenroom was upgraded or edited on disk since this orchestrator started, and what its processes would import "
+    "now does not fit it. Start the orchestrator again: nothing is lost, and its runs go on then"
+)
+"""What is said where the source marks of an orchestrator and of a process that it starts differ."""
 SENT_BY_OTHERS: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
 """Signals that end a process because the kernel, an operator or a fault test wants it, and not because of its code."""
 
@@ -34,6 +39,8 @@ class Boot(Message):
     """Names of the environment variables that are withheld from the app; never their values."""
     watched: bool = True
     """Whether the import writes its stack at intervals. The watchdog reads frames while they change, and can crash."""
+    source: str = ""
+    """The ``source_mark`` of the orchestrator; empty if any will do."""
 
 
 class Launch(Message):
@@ -66,6 +73,8 @@ class LoadFailed(Message):
     """True if the app was loaded, and has left threads, with which it cannot be forked."""
     killed: bool = False
     """True if a signal from outside ended the process that imported the app, see ``SENT_BY_OTHERS``."""
+    outdated: bool = False
+    """True if nothing was loaded, because the package on disk is no longer that of the orchestrator."""
 
 
 class Launched(Message):
@@ -109,3 +118,8 @@ FromZygote: TypeAlias = Annotated[
 
 TO_ZYGOTE: Final[TypeAdapter[Any]] = TypeAdapter(ToZygote)
 FROM_ZYGOTE: Final[TypeAdapter[Any]] = TypeAdapter(FromZygote)
+
+
+def is_outdated(boot: dict[str, Any], ours: str) -> bool:
+    """Return whether the JSON of a ``Boot`` comes from an orchestrator with other code than this process has."""
+    return boot.get("source", "") not in {"", ours}

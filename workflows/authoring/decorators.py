@@ -226,7 +226,8 @@ def evaluator(
         fn: The function, plain or ``async``.
         name: Name of the evaluator; the function's name by default.
         timeout: Seconds one attempt may take before its process is killed; None for no limit.
-        retry: How often and when it is tried again if it fails.
+        retry: How often and when it is tried again if it fails. Where it judges the results of a step, it is tried
+            again only if another policy than the default is given here; its process may die three times in any case.
 
     Raises:
         DefinitionError: An option has an invalid value, or the function takes other parameters.

@@ -142,7 +142,9 @@ class Step(Generic[P, R]):
 
     def evaluator_options(self) -> EvaluatorOptions:
         """Return how it is asked as an evaluator of other steps."""
-        return EvaluatorOptions()
+        name = "" if self.name == self.definition.name else self.name
+        retry = None if self._options.retry == DEFAULT_RETRY else self._options.retry
+        return EvaluatorOptions(name=name, retry=retry)
 
     def accept_fault(self) -> str:
         """Return why it cannot evaluate the results of a step; empty if it can."""

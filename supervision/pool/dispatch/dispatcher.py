@@ -314,7 +314,7 @@ class Dispatcher:
         if kind not in pending.answers:
             slot.kill(Exit(kind="garbage", detail=f"it answered {pending.job.label} with a message of another kind"))
             return
-        cancelled = isinstance(message, Failed) and message.failure.outcome == "cancelled"
+        cancelled = message.type == "failed" and message.failure.outcome == "cancelled"
         if cancelled and pending.cut is None and not self._draining:
             slot.kill(
                 Exit(kind="garbage", detail=f"it says that {pending.job.label} was cancelled, which nobody asked")

@@ -16,7 +16,7 @@ import os
 import time
 from pathlib import Path
 
-from greenroom import LLM, Judge, MockModel, Panel, Retry, Rule, evaluator, sleep, tool, workflow
+from greenroom import LLM, Judge, MockModel, ModelReply, ModelRequest, Panel, Retry, Rule, evaluator, sleep, tool, workflow
 
 ONCE = Retry(attempts=1)
 
@@ -75,6 +75,33 @@ async def hello(name: str, how: str = "", file: str = "") -> str:
 @workflow
 async def other(name: str) -> str:
     return name
+
+
+cheap = LLM("cheap", model=MockModel(latency=0.0, replies=["hello"], price=(1.0, 1.0)))
+
+
+class Unpriced:
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        return ModelReply("hello", input_tokens=10, output_tokens=1)
+
+
+unpriced = LLM("unpriced", model=Unpriced())
+
+
+@workflow
+async def part(name: str, how: str) -> str:
+    said = await cheap(name)
+    if how == "raise":
+        await refuse(name)
+    if how == "slow":
+        await sleep(3600)
+    return said
+
+
+@workflow
+async def whole(name: str, how: str = "") -> str:
+    await unpriced(name)
+    return await part(name, how)
 
 
 @evaluator
@@ -143,6 +170,25 @@ def test_cases_run_and_are_rated_by_evaluators_of_every_kind(flow):
     assert rows[2]["reason"] == "equals expected 0.00: it is hello bob, not hello bert"
     runs = flow.result_of("runs", "list", "-o", "json")
     assert {run["id"] for run in runs if run["workflow"] == "hello"} == {t["run_id"] for t in report["trials"]}
+
+
+def test_what_a_trial_has_used_is_counted_with_its_children_however_it_ended_and_what_has_no_price_is_not_free(flow):
+    given = cases(flow, case("well"), case("badly", how="raise"), case("late", how="slow"))
+    report = flow.result_of("eval", "flow.py:whole", *given, "--timeout", "3", "-o", "json", "--csv", "out.csv")
+    assert set(outcomes(report).values()) == {"passed", "failed", "unscored"}
+    rows = {row["case"]: row for row in csv.DictReader((flow.folder / "out.csv").read_text().splitlines())}
+    for trial in report["trials"]:
+        own = flow.result_of("runs", "show", trial["run_id"], "-o", "json")
+        child = flow.result_of("runs", "show", f"{trial['run_id']}~1", "-o", "json")
+        calls = [each for run in (own, child) for step in run["steps"] for each in step["attempts"] if each["usage"]]
+        assert len(calls) == 2
+        assert trial["usage"]["input_tokens"] == sum(each["usage"]["input_tokens"] for each in calls) > 0
+        assert 0 < trial["usage"]["usd"] == calls[1]["usage"]["usd"]
+        assert trial["usage"]["unpriced"] == 1
+        row = rows[trial["case"]]
+        assert (float(row["usd"]), row["unpriced"]) == (trial["usage"]["usd"], "1")
+    shown = flow("eval", "flow.py:whole", *cases(flow, case("well")))
+    assert "and 1 call of unknown price" in shown.out
 
 
 def test_what_infrastructure_and_evaluators_did_is_in_no_rate(flow):

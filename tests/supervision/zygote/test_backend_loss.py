@@ -76,6 +76,30 @@ def test_an_app_that_cannot_be_loaded_says_why_in_the_users_words(
         scene.run(story())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("change", ["the package", "the interpreter"])
+def test_what_was_changed_under_a_running_orchestrator_is_no_fault_of_the_app(
+    make_scene: Callable[..., Scene], kind: str, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if change == "the package":
+        monkeypatch.setattr("greenroom.supervision.zygote.backend.source_mark", lambda: "that of older code")
+        words = "greenroom was upgraded or edited on disk since this orchestrator started"
+    else:
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "moved" / "python"))
+        words = f"the Python of this orchestrator, {tmp_path}/moved/python, is no longer there"
+    scene = make_scene(kind)
+
+    async def story() -> None:
+        with pytest.raises(OSError, match="[Ss]tart the orchestrator again") as caught:
+            await scene.backend.start()
+        assert words in str(caught.value)
+        end = await Life(scene.backend).heard.exit()
+        assert (end.kind, end.refused) == ("start_failed", True)
+        assert words in end.detail
+
+    scene.run(story())
+
+
 def test_an_import_that_crashed_under_the_watchdog_is_tried_again_without_it(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene("zygote", "shaken")
 

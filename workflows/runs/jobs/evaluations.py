@@ -206,11 +206,13 @@ class EvaluationJobs(Generic[C]):
         self.calls.ended(event.token, _usage(event))
         match event:
             case Answered(message=Judged() as judged):
-                evaluator.evaluation = self._evaluation(evaluator, judged)
+                self._judged(evaluator, judged)
             case Answered(message=Completed() as completed):
+                self._count(evaluator, completed)
                 self._take_score(evaluator, completed)
             case Answered(message=Failed() as failed):
-                self._failed(evaluator, failed)
+                self._count(evaluator, failed)
+                self._failed(evaluator, failed.failure)
             case Lost():
                 self._lost(evaluator, event)
             case Unavailable() if event.pool:
@@ -247,9 +249,14 @@ class EvaluationJobs(Generic[C]):
             if evaluator.emissions is not None:
                 evaluator.emissions.written()
 
-    def _evaluation(self, evaluator: Evaluator, judged: Judged) -> Evaluation:
+    def _judged(self, evaluator: Evaluator, judged: Judged) -> None:
+        """Keep what a function has answered, or ask it again if it failed."""
+        evaluator.duration += judged.duration
+        if judged.failure is not None:
+            self._failed(evaluator, judged.failure)
+            return
         threshold = self._threshold(evaluator)
-        return Evaluation(
+        evaluator.evaluation = Evaluation(
             name=evaluator.name,
             score=judged.score,
             passed=judged.score is not None and judged.score >= threshold,
@@ -257,13 +264,12 @@ class EvaluationJobs(Generic[C]):
             reason=judged.reason,
             label=judged.label,
             error=judged.error,
-            duration=judged.duration,
+            duration=evaluator.duration,
             panel=self._panel_of(evaluator),
         )
 
     def _take_score(self, evaluator: Evaluator, completed: Completed) -> None:
         """Keep the score of a judge or a rule as its evaluation."""
-        self._count(evaluator, completed)
         try:
             score = _SCORE.validate_python(plain(completed.result))
         except ValidationError as error:  # its worker does not run our code as we left it
@@ -282,10 +288,8 @@ class EvaluationJobs(Generic[C]):
             panel=self._panel_of(evaluator),
         )
 
-    def _failed(self, evaluator: Evaluator, failed: Failed) -> None:
-        """Ask a judge again, or give it up, as its retry policy says."""
-        self._count(evaluator, failed)
-        failure: Failure = failed.failure
+    def _failed(self, evaluator: Evaluator, failure: Failure) -> None:
+        """Ask an evaluator again, or give it up, as its retry policy says."""
         retry = evaluator.options.retry
         evaluator.failures.append(PastAttempt(failure.outcome, charged=True, failure=failure))
         if retry is not None and failure.outcome != "cancelled":

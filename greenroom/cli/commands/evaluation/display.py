@@ -4,7 +4,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from greenroom.cli.display.values import blank, facts, seconds, table
+from greenroom.cli.display.values import blank, cost, facts, seconds, table
 
 if TYPE_CHECKING:
     from greenroom.metrics.evals.report import Comparison, Report
@@ -59,8 +59,8 @@ def _agreement(report: "Report") -> str:
 
 def _usage(usage: dict[str, float]) -> str:
     tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-    price = f"{usage['usd']:.4g} USD known" if "usd" in usage else "price unknown"
-    return f"{tokens:.0f} tokens, {price}" if tokens else ""
+    price = cost(usage.get("usd"), int(usage.get("unpriced", 0)))
+    return f"{tokens:.0f} tokens, {price}".rstrip(", ") if tokens or price else ""
 
 
 def _comparison(found: "Comparison | None") -> list[tuple[str, object]]:
@@ -83,14 +83,15 @@ def as_csv(report: "Report") -> str:
     names = [each.name for each in report.evaluators]
     text = io.StringIO()
     writer = csv.writer(text)
-    columns = ["case", "repeat", "run_id", "outcome", "reason", "seconds", "usd"]
+    columns = ["case", "repeat", "run_id", "outcome", "reason", "seconds", "usd", "unpriced"]
     writer.writerow([*columns, *(_cell(f"{name}{what}") for name in names for what in ("", " passed"))])
     for trial in report.trials:
         said = {each.name: each for each in trial.evaluations}
         given = [said.get(name) for name in names]
         scores = [cell for each in given for cell in (("", "") if each is None else (each.score, each.passed))]
         facts_ = [trial.case, trial.repeat, trial.run_id, trial.outcome, trial.reason]
-        row = [*facts_, trial.seconds, trial.usage.get("usd"), *scores]
+        prices = [trial.usage.get("usd"), int(trial.usage.get("unpriced", 0))]
+        row = [*facts_, trial.seconds, *prices, *scores]
         writer.writerow([_cell(each) for each in row])
     return text.getvalue()
 

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 from greenroom.actors.evaluation import rules
 from greenroom.cli.commands.evaluation.cases import Case
 from greenroom.cli.commands.evaluation.hosts import Host, run
-from greenroom.messages.core.errors import GreenroomError, OrchestratorClosed, OrchestratorUnreachable, RunFailed
+from greenroom.messages.core.errors import (
+    GreenroomError,
+    OrchestratorClosed,
+    OrchestratorUnreachable,
+    RunFailed,
+    RunNotFound,
+)
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.events.events import RunStarted
+from greenroom.messages.events.events import ChildScheduled, RunStarted
 from greenroom.messages.ids import run_id as new_id
 from greenroom.messages.records.evaluation import Evaluation
-from greenroom.messages.records.records import ENDED
+from greenroom.messages.records.records import ENDED, usage_of
 from greenroom.metrics.evals.report import Trial, outcome_of
 from greenroom.workflows.authoring.evaluators.evaluation_run import CHECK, EVALUATE
 
@@ -164,9 +170,10 @@ def _trial(host: Host, plan: Plan, subject: Subject) -> Trial:
         failed = unscored(str(error).partition("\n")[0])
         if not by_machinery(error, steps):
             failed = failed.model_copy(update={"outcome": "failed"})
-        return failed.model_copy(update={"usage": _usage(steps), "seconds": _seconds(host, subject.run_id)})
+        used, took = _used(host, subject.run_id), _seconds(host, subject.run_id)
+        return failed.model_copy(update={"usage": used, "seconds": took})
     except (GreenroomError, TimeoutError) as error:  # cancelled, parked, no workers, not in time
-        return unscored(str(error).partition("\n")[0])
+        return unscored(str(error).partition("\n")[0]).model_copy(update={"usage": _used(host, subject.run_id)})
     steps = host.reads.steps(subject.run_id)
     evaluations, usage = _evaluations(host, plan, subject, result, steps)
     outcome, reason = outcome_of(evaluations)
@@ -178,7 +185,7 @@ def _trial(host: Host, plan: Plan, subject: Subject) -> Trial:
         reason=reason,
         evaluations=evaluations,
         seconds=_seconds(host, subject.run_id),
-        usage=_sum([_usage(steps), usage]),
+        usage=_sum([_used(host, subject.run_id), usage]),
     )
 
 
@@ -212,7 +219,7 @@ def _evaluations(
         except (GreenroomError, TimeoutError) as error:
             why = str(error).partition("\n")[0]
             found += [Evaluation(name=name, score=None, passed=False, threshold=0.0, error=why) for name in names]
-        usage = _sum([usage, _usage_of(host, judged)])
+        usage = _sum([usage, _used(host, judged)])
     return tuple(found), usage
 
 
@@ -243,17 +250,18 @@ def _seconds(host: Host, run_id: str) -> float | None:
     return None if record.ended_at is None else (record.ended_at - record.started_at).total_seconds()
 
 
-def _usage_of(host: Host, run_id: str) -> dict[str, float]:
-    try:
-        return _usage(host.reads.steps(run_id))
-    except GreenroomError:  # it could not be started
-        return {}
-
-
-def _usage(steps: "Sequence[StepRecord]") -> dict[str, float]:
-    attempts = [each.usage for step in steps for each in step.attempts]
-    judged = [each.usage for step in steps for each in step.evaluations]
-    return _sum([*attempts, *judged, *(step.judges_usage for step in steps)])
+def _used(host: Host, run_id: str) -> dict[str, float]:
+    """Return what a run has used together with its children; nothing if it could not be started."""
+    used: list[dict[str, float]] = []
+    family = [run_id]
+    for each in family:
+        try:
+            events = host.reads.events(each)
+            used.append(usage_of(host.reads.steps(each), host.reads.run(each).evaluations))
+        except RunNotFound:  # it was not started
+            continue
+        family += [stored.event.run_id for stored in events if isinstance(stored.event, ChildScheduled)]
+    return _sum(used)
 
 
 def _sum(usages: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from greenroom.messages.advice import go_on, resume_all
 from greenroom.messages.records.records import RunStatus
 
 if TYPE_CHECKING:
-    from greenroom.messages.records.records import RunRecord
+    from greenroom.messages.records.records import ActorRecord, RunRecord
 
 TREE_TIMEOUT = 2.0
 """Longest wait for an orchestrator's answer on what its workers do, in seconds."""
@@ -124,7 +124,7 @@ def transcript(settings: Settings, run_id: str, step: str | None) -> None:
 
 
 def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]":
-    """Add to unfinished runs what the journal does not hold: that they wait for a slow import of their app."""
+    """Add to unfinished runs what the journal does not hold: that they wait for an import, or for workers."""
     from greenroom.messages.commands import ShowTree, Tree
     from greenroom.messages.core.errors import GreenroomError
     from greenroom.messages.records.records import AT_WORK
@@ -137,13 +137,20 @@ def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]
     except GreenroomError:  # without an orchestrator nothing is imported; one that does not answer must not delay us
         return runs
     apps = reply.root.children if isinstance(reply, Tree) else ()
-    waits = {app.id: app.detail for app in apps if app.detail.startswith("waits ")}
+    waits = {app.id: why for app in apps if (why := _hold_up(app))}
     return [
         run.model_copy(update={"reason": waits[run.app]})
         if run.status in AT_WORK and run.reason is None and run.app in waits
         else run
         for run in runs
     ]
+
+
+def _hold_up(app: "ActorRecord") -> str:
+    """Return what holds up the runs of an app, a slow import or a pool without workers; empty for nothing."""
+    if app.detail.startswith("waits "):
+        return app.detail
+    return next((pool.detail for pool in app.children if pool.status == "short"), "")
 
 
 @click.command()

@@ -104,6 +104,22 @@ def broken(text: str) -> float:
     raise ZeroDivisionError("broken")
 
 
+def rate_unsteadily(text: str) -> float:
+    """Fail in the first two calls that share a log."""
+    log = Path(os.environ["JUDGING_LOG"])
+    with log.open("a") as file:
+        file.write(json.dumps({"text": text}) + "\n")
+    if len(log.read_text().splitlines()) < 3:
+        raise ConnectionResetError("cut")
+    return 0.9
+
+
+unsteady_rater = evaluator(rate_unsteadily)
+patient = evaluator(retry=QUICK)(rate_unsteadily)
+resolute = evaluator(name="resolute", retry=Retry(attempts=3, initial=0.01, never=(ConnectionResetError,)))(
+    rate_unsteadily
+)
+
 panel = Panel("panel", [kind, lively], weights=[2, 1], threshold=0.75)
 
 
@@ -121,6 +137,13 @@ STEPS = {
     "hanging": answering("seven", accept=[hanging]),
     "ruled out": answering("eight", "a very long answer without the word", accept=[kind, short], on_reject="flag"),
     "rule failed": answering("nine", accept=[broken, kind], on_reject="flag"),
+    "impatient": answering("fifteen", accept=[unsteady_rater], on_reject="fail"),
+    "patient": answering("sixteen", accept=[patient], on_reject="fail"),
+    "made patient": answering(
+        "seventeen", accept=[unsteady_rater.options(name="renamed", retry=QUICK)], on_reject="fail"
+    ),
+    "resolute": answering("eighteen", accept=[resolute], on_reject="fail"),
+    "patient member": answering("nineteen", accept=[Panel("two", [lively, patient], threshold=0.5)]),
     "strict": answering("ten", accept=[strict], threshold=0.5, on_reject="flag"),
     "filled": answering("eleven", accept=[filled], threshold=0.1),
     "panel": answering("twelve", accept=[panel]),
