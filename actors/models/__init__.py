@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from greenroom.actors.models.measured import check_usage
 from greenroom.actors.models.provider_names import EMBEDDED, check_installed, check_name
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.former_name import FORMER
 from greenroom.messages.core.message import Shown
+from greenroom.messages.frames.worker import MOST_USED
 from greenroom.messages.transcript import ToolCall, ToolSchema, TranscriptMessage, UserMessage
 
 DEFAULT_VARIABLE: Final = "GREENROOM_MODEL"
@@ -90,6 +90,30 @@ class ModelReply:
     def __post_init__(self) -> None:
         """Check what the answer says to have used, since budgets count it."""
         check_usage(self.input_tokens, self.output_tokens, self.usd)
+
+
+def check_usage(input_tokens: object, output_tokens: object, usd: object) -> None:
+    """Raise if a model says to have used what nobody can use. A number below 0 would enlarge budgets.
+
+    Raises:
+        TypeError: Tokens are no whole numbers, or the price is no number.
+        ValueError: One of them is below 0, not finite, or more than there can be.
+    """
+    for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+        if not isinstance(tokens, int):
+            msg = f"{name} of a model's answer must be a whole number, not {tokens!r:.80}"
+            raise TypeError(msg)
+        if not 0 <= tokens <= MOST_USED:
+            msg = f"{name} of a model's answer must be between 0 and {MOST_USED}"
+            raise ValueError(msg)
+    if usd is None:
+        return
+    if not isinstance(usd, (int, float)):
+        msg = f"the price of a model's answer must be a number of US dollars or None, not {usd!r:.80}"
+        raise TypeError(msg)
+    if not 0 <= usd <= MOST_USED:  # false for NaN too
+        msg = f"the price of a model's answer must be between 0 and {MOST_USED} US dollars"
+        raise ValueError(msg)
 
 
 @runtime_checkable

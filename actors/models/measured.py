@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from greenroom.actors.models import check_usage
 from greenroom.messages.core.frozen import frozen
-from greenroom.messages.frames.worker import MOST_USED
 from greenroom.messages.options.policy import Price
 
 
@@ -37,30 +37,6 @@ class Measured:
 
     value: Any
     usage: Mapping[str, float]
-
-
-def check_usage(input_tokens: object, output_tokens: object, usd: object) -> None:
-    """Raise if a model says to have used what nobody can use. A number below 0 would enlarge budgets.
-
-    Raises:
-        TypeError: Tokens are no whole numbers, or the price is no number.
-        ValueError: One of them is below 0, not finite, or more than there can be.
-    """
-    for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
-        if not isinstance(tokens, int):
-            msg = f"{name} of a model's answer must be a whole number, not {tokens!r:.80}"
-            raise TypeError(msg)
-        if not 0 <= tokens <= MOST_USED:
-            msg = f"{name} of a model's answer must be between 0 and {MOST_USED}"
-            raise ValueError(msg)
-    if usd is None:
-        return
-    if not isinstance(usd, (int, float)):
-        msg = f"the price of a model's answer must be a number of US dollars or None, not {usd!r:.80}"
-        raise TypeError(msg)
-    if not 0 <= usd <= MOST_USED:  # false for NaN too
-        msg = f"the price of a model's answer must be between 0 and {MOST_USED} US dollars"
-        raise ValueError(msg)
 
 
 def usage_of(input_tokens: int, output_tokens: int, usd: float | None, price: Price | None) -> dict[str, float]:

@@ -21,9 +21,8 @@ from pydantic_ai.models import Model as Client
 from pydantic_ai.models import ModelRequestParameters, infer_model
 from pydantic_ai.settings import ModelSettings
 
-from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.actors.models import ModelReply, ModelRequest, check_usage
 from greenroom.actors.models.answer_limit import limit_answers
-from greenroom.actors.models.measured import check_usage
 from greenroom.actors.models.provider_errors import is_refusal, translated
 from greenroom.actors.models.provider_names import PROVIDERS, check_environment, is_own_server, library_name
 from greenroom.actors.models.transcripts import calls_of, messages_of, parameters_of, raw_of, text_of

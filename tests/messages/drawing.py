@@ -39,9 +39,14 @@ def _limits(part: Any) -> list[Any]:
 
 
 def _field(field: FieldInfo, depth: int) -> st.SearchStrategy[Any]:
-    if field.annotation is Failure and field.metadata:  # as a worker tells it
-        return messages(Failure, depth + 1).map(lambda each: each.model_copy(update={"outcome": "error", "exit": None}))
+    if field.annotation is Failure and field.metadata:
+        return _told(depth)
     return _value(field.annotation, field.metadata, depth)
+
+
+def _told(depth: int) -> st.SearchStrategy[Any]:
+    """Draw failures as a worker may tell them."""
+    return messages(Failure, depth + 1).map(lambda each: each.model_copy(update={"outcome": "error", "exit": None}))
 
 
 def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the list in two would hide it
@@ -52,6 +57,8 @@ def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the
     if annotation == VariableName:
         return st.text("AZ_09", min_size=1, max_size=8)
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated and arguments[0] is Failure:
+        return _told(depth)
     if origin is Annotated:
         return _value(
             arguments[0], metadata + [limit for part in annotation.__metadata__ for limit in _limits(part)], depth
