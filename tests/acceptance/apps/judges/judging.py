@@ -144,6 +144,8 @@ STEPS = {
     ),
     "resolute": answering("eighteen", accept=[resolute], on_reject="fail"),
     "patient member": answering("nineteen", accept=[Panel("two", [lively, patient], threshold=0.5)]),
+    "just enough": answering("twenty", accept=[lively], threshold=0.6, on_reject="flag"),
+    "not quite": answering("twenty-one", accept=[lively], threshold=0.601, on_reject="flag"),
     "strict": answering("ten", accept=[strict], threshold=0.5, on_reject="flag"),
     "filled": answering("eleven", accept=[filled], threshold=0.1),
     "panel": answering("twelve", accept=[panel]),

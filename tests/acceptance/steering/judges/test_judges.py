@@ -67,6 +67,12 @@ def test_a_judge_has_a_threshold_of_its_own(log, orchestrator):
     assert step.evaluations[0].threshold == 0.95
 
 
+@pytest.mark.parametrize(("which", "passed"), [("just enough", True), ("not quite", False)])
+def test_a_score_on_the_threshold_passes(log, orchestrator, which, passed):
+    _, step, _ = asked(orchestrator, which)
+    assert (step.evaluations[0].passed, step.flagged) == (passed, not passed)
+
+
 def test_a_judge_that_fails_is_asked_again_and_all_its_calls_are_paid(log, orchestrator):
     _, step, _ = asked(orchestrator, "flaky")
     (evaluation,) = step.evaluations
