@@ -5,10 +5,13 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from typing_extensions import override
+
+MOST_BYTES: Final = 256 * 1024 * 1024
+"""Longest file that is read, so that a device or a pipe without end does not fill the memory."""
 
 
 class Number(click.FloatRange):
@@ -34,17 +37,38 @@ def read_json(text: str, hint: str, *, files: bool = True) -> Any:
         BadParameter: It cannot be read, or is no JSON.
     """
     if files and text == "-":
-        text = _text("standard input", sys.stdin.buffer.read, hint)
+        text = _text("standard input", lambda: sys.stdin.buffer.read(MOST_BYTES + 1), hint)
     elif files and text.startswith("@"):
         text = read_file(text[1:], hint)
     try:
-        return json.loads(text)
+        return parse_json(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=hint) from error
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text that a journal can hold.
+
+    Raises:
+        ValueError: It is no JSON, or holds what a journal cannot: a number that is not finite, half a surrogate pair,
+            or too many levels. The message says which.
+    """
+    from greenroom.messages.core.json_scanner import normal
+
+    try:
+        value = json.loads(text)
     except ValueError as error:
         msg = f"it is no JSON: {error}"
-        raise click.BadParameter(msg, param_hint=hint) from error
-    except RecursionError as error:
+        raise ValueError(msg) from None
+    except RecursionError:
         msg = "it is nested too deep"
-        raise click.BadParameter(msg, param_hint=hint) from error
+        raise ValueError(msg) from None
+    try:
+        normal(text.encode())
+    except ValueError as error:
+        msg = f"it holds what JSON does not: {error}"
+        raise ValueError(msg) from None
+    return value
 
 
 def read_file(file: str, hint: str) -> str:
@@ -53,12 +77,20 @@ def read_file(file: str, hint: str) -> str:
     Raises:
         BadParameter: It cannot be read.
     """
-    return _text(repr(file), Path(file).read_bytes, hint)
+
+    def read() -> bytes:
+        with Path(file).open("rb") as stream:
+            return stream.read(MOST_BYTES + 1)
+
+    return _text(repr(file), read, hint)
 
 
 def _text(what: str, read: Callable[[], bytes], hint: str) -> str:
     try:
-        return read().decode("utf-8-sig")
+        data = read()
+        if len(data) <= MOST_BYTES:
+            return data.decode("utf-8-sig")
+        why = f"it holds more than {MOST_BYTES >> 20} MiB"
     except OSError as error:
         why = error.strerror or str(error)
     except UnicodeDecodeError as error:

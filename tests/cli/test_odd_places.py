@@ -130,6 +130,11 @@ def test_a_working_folder_that_was_deleted_is_said(tmp_path: Path) -> None:
         ("@.", "'.' cannot be read: Is a directory"),
         ("{", "it is no JSON"),
         ("[" * 100_000, "it is nested too deep"),
+        ("[" * 195 + "]" * 195, "it holds what JSON does not: "),
+        ('{"n": 1e400}', "it holds what JSON does not: "),
+        ('{"n": NaN}', "it holds what JSON does not: "),
+        ('{"n": "\\ud800"}', "it holds what JSON does not: "),
+        ("@/dev/zero", "'/dev/zero' cannot be read: it holds more than 256 MiB"),
     ],
 )
 def test_json_that_cannot_be_read_is_said_without_codes(

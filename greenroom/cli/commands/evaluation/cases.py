@@ -1,12 +1,11 @@
 """Cases of an evaluation, as read from a file of JSON lines."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import click
 
-from greenroom.cli.inputs import read_file
+from greenroom.cli.inputs import parse_json, read_file
 
 FIELDS: Final = ("id", "inputs", "expected", "metadata")
 MOST_FAULTS: Final = 20
@@ -74,14 +73,7 @@ def _read_case(line: str, number: int) -> Case:
     Raises:
         ValueError: It is no case. The message says why.
     """
-    try:
-        found: Any = json.loads(line)
-    except ValueError as error:
-        msg = f"it is no JSON: {error}"
-        raise ValueError(msg) from None
-    except RecursionError:
-        msg = "it is nested too deep"
-        raise ValueError(msg) from None
+    found = parse_json(line)
     if not isinstance(found, dict):
         msg = "it is no JSON object"
         raise ValueError(msg)  # noqa: TRY004  all faults of a line are told alike
