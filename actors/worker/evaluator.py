@@ -31,7 +31,7 @@ class EvaluatorActor(ToolActor):
         started = time.perf_counter()
 
         def broken(failure: Failure) -> Judged:
-            return Judged(token=token, score=None, error=failure.told(), duration=time.perf_counter() - started)
+            return Judged(token=token, score=None, failure=failure, duration=time.perf_counter() - started)
 
         running.set(StepContext(message.run_id, message.key, message.attempt, token, token, None, self.channel.send))
         try:

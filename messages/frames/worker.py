@@ -182,11 +182,11 @@ class Judged(Frame):
     type: Literal["judged"] = "judged"
     token: str
     score: float | None
-    """None if the evaluator failed; ``error`` then says why."""
+    """None if the evaluator failed; ``failure`` then says why."""
     passed: bool = False
     reason: str = ""
     label: str | None = None
-    error: str | None = None
+    failure: Failure | None = None
     duration: float = 0.0
     spoilt: str = ""
     """See ``Completed``."""

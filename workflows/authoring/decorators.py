@@ -226,7 +226,8 @@ def evaluator(
         fn: The function, plain or ``async``.
         name: Name of the evaluator; the function's name by default.
         timeout: Seconds one attempt may take before its process is killed; None for no limit.
-        retry: How often and when it is tried again if it fails.
+        retry: How often and when it is tried again if it fails. By default it is so only where a workflow awaits it: in
+            ``accept`` and ``sample`` its failure is final.
 
     Raises:
         DefinitionError: An option has an invalid value, or the function takes other parameters.

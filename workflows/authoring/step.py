@@ -141,8 +141,13 @@ class Step(Generic[P, R]):
         return options.model_copy(update=changes) if changes else options
 
     def evaluator_options(self) -> EvaluatorOptions:
-        """Return how it is asked as an evaluator of other steps."""
-        return EvaluatorOptions()
+        """Return how it is asked as an evaluator of other steps.
+
+        Its failure is final there unless its author has chosen a retry policy: the same code mostly fails again, and
+        the result would wait for it.
+        """
+        retry = self._options.retry
+        return EvaluatorOptions(retry=None if retry == DEFAULT_RETRY else retry)
 
     def accept_fault(self) -> str:
         """Return why it cannot evaluate the results of a step; empty if it can."""

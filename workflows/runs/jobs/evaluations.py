@@ -9,7 +9,6 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from greenroom.actors.evaluation.panels import Member, combined
-from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.frames.worker import Completed, Emitted, Evaluate, Execute, Failed, Judged, Progress
 from greenroom.messages.options.policy import StepOptions
@@ -207,7 +206,7 @@ class EvaluationJobs(Generic[C]):
         self.calls.ended(event.token, _usage(event))
         match event:
             case Answered(message=Judged() as judged):
-                evaluator.evaluation = self._evaluation(evaluator, judged)
+                self._judged(evaluator, judged)
             case Answered(message=Completed() as completed):
                 evaluator.evaluation = self._scored(evaluator, completed)
             case Answered(message=Failed() as failed):
@@ -248,16 +247,19 @@ class EvaluationJobs(Generic[C]):
             if evaluator.emissions is not None:
                 evaluator.emissions.written()
 
-    def _evaluation(self, evaluator: Evaluator, judged: Judged) -> Evaluation:
-        return Evaluation(
+    def _judged(self, evaluator: Evaluator, judged: Judged) -> None:
+        """Keep the score of a function, or treat its failure as its retry policy says."""
+        if judged.failure is not None:
+            self._failed(evaluator, Failed(token=judged.token, failure=judged.failure, duration=judged.duration))
+            return
+        evaluator.evaluation = Evaluation(
             name=evaluator.name,
             score=judged.score,
             passed=judged.passed,
             threshold=self._threshold(evaluator),
             reason=judged.reason,
             label=judged.label,
-            error=judged.error,
-            duration=judged.duration,
+            duration=evaluator.duration + judged.duration,
             panel=self._panel_of(evaluator),
         )
 
@@ -279,9 +281,9 @@ class EvaluationJobs(Generic[C]):
         )
 
     def _failed(self, evaluator: Evaluator, failed: Failed) -> None:
-        """Ask a judge again, or give it up, as its retry policy says."""
+        """Ask an evaluator again, or give it up, as its retry policy says."""
         self._count(evaluator, failed)
-        failure: Failure = failed.failure
+        failure = failed.failure
         retry = evaluator.options.retry
         evaluator.failures.append(PastAttempt(failure.outcome, charged=True, failure=failure))
         if retry is not None and failure.outcome != "cancelled":

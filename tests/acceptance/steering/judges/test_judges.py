@@ -87,6 +87,22 @@ def test_a_judge_that_answers_garbage_is_a_failure_whose_policy_applies(log, orc
     assert len(requests(log)) == 3
 
 
+@pytest.mark.parametrize(
+    ("which", "times", "score"),
+    [("faltering", 2, 1.0), ("unreachable", 3, None), ("giving_up", 1, None), ("without_policy", 1, None)],
+)
+def test_a_function_that_fails_is_asked_again_as_the_policy_that_it_was_given_says(
+    log, orchestrator, which, times, score
+):
+    answer, step, _ = asked(orchestrator, which)
+    assert answer == "x"
+    (evaluation,) = step.evaluations
+    assert evaluation.score == score
+    assert step.flagged is (score is None)
+    assert len(requests(log)) == times
+    assert [attempt.outcome for attempt in step.attempts] == ["ok"], "the model is not asked again"
+
+
 def test_a_judge_that_answers_garbage_fails_a_step_that_must_be_judged(log, orchestrator):
     run = orchestrator.start(judging.ask, "garbled fail")
     with pytest.raises(RunFailed, match="evaluator garbled failed"):
