@@ -1,5 +1,6 @@
 """What pages say without code is checked: their links, paths, promises and figures, and that each page is found."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from greenroom import Retry, tool
 from greenroom.cli.app import root
 from tests.pages import BLOCKS, DOCS, PAGES, README, ROOT, TEXTS, names, read, repeated, title
 
@@ -118,6 +120,53 @@ def test_the_table_of_verbs_has_every_verb_of_the_command_line() -> None:
             is_group = isinstance(root.get_command(click.Context(root), verb), click.Group)
             described |= {f"{verb} {name}" for name in rest[0].split("\\|")} if is_group else {verb}
     assert described == set(verbs(root))
+
+
+def used(words: list[str]) -> tuple[str, set[str]]:
+    """Return the command that words lead to, and those of their options that it does not have."""
+    command: click.Command = root
+    path, known = "greenroom", {option for each in root.params for option in each.opts}
+    for word in words:
+        if isinstance(command, click.Group) and word.split("|")[0] in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), word.split("|")[0])
+            assert found is not None
+            command, path = found, f"{path} {word}"
+            known |= {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    options = {option.strip("[]") for word in words for option in word.split("|") if option.startswith(("-", "[-"))}
+    return path, {option.split("=")[0] for option in options} - known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_every_option_of_a_command_that_is_named_exists(page: Path) -> None:
+    text = read(page).replace("\\|", "|")
+    table = text.partition("| verb | does |\n|---|---|\n")[2].partition("\n\n")[0]
+    usages = [usage for line in table.splitlines() for usage in re.findall(r"`([^`]+)`", line.partition(" | ")[0])]
+    usages += re.findall(r"(?:`|^)greenroom ([^`\n]+)", text, re.MULTILINE)
+    found = [used(usage.split()) for usage in usages]
+    assert [(path, unknown) for path, unknown in found if unknown] == []
+
+
+def test_an_option_that_does_not_exist_is_found() -> None:
+    assert used(["runs", "show", "ID", "--fellow"]) == ("greenroom runs show", {"--fellow"})
+    assert used(["eval", "F", "--cases", "FILE|--rums", "[--judge]"]) == ("greenroom eval", {"--rums"})
+    assert used(["db", "verify|reindex", "--home=x"]) == ("greenroom db verify|reindex", set())
+
+
+def test_the_options_of_a_tool_are_those_of_its_signature() -> None:
+    text = read(ROOT / "docs" / "writing-workflows.md")
+    table = text.partition("| option of `@tool` | means | default |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    parameters = inspect.signature(tool).parameters
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted({*parameters} - {"fn"})
+    shown = {row[0].strip("`"): row[2] for row in rows}
+    for name in ("timeout", "crash_attempts", "once", "approve"):
+        assert float(parameters[name].default) == float(shown[name].replace("False", "0")), name
+    assert re.search(r"`(Retry\(.*\))`", table)[1] == signature_of_retry()
+
+
+def signature_of_retry() -> str:
+    shown = (f"{name}={getattr(Retry(), name)!r}" for name in Retry.model_fields)
+    return f"Retry({', '.join(shown)})".replace("('builtins.Exception',)", "(Exception,)")
 
 
 # ---------------------------------------------------------------- figures

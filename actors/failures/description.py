@@ -31,6 +31,7 @@ from greenroom.messages.core.errors import (
     RunCancelled,
     RunFailed,
     StepFailed,
+    TurnFailed,
 )
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.options.policy import class_name
@@ -43,6 +44,8 @@ _UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTime
 _PROXIES: Final = "\nHTTP_PROXY HTTPS_PROXY ALL_PROXY"
 _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
 """Exceptions that the same code would only raise again."""
+_ELSEWHERE: Final = (StepFailed, RunFailed, TurnFailed)
+"""Exceptions about what failed in another process, whose limits and variables are not those of this one."""
 _MOST_NAMED: Final = 3
 """Most members of a group that its message names, from the first."""
 _MOST_MEMBERS: Final = 20
@@ -275,12 +278,14 @@ def missing_variable(error: BaseException) -> str:
 
     That is so if its text names a variable, or the text of a cause or context, or the line that raised it. If the
     network cannot be reached, a proxy's URL may be what is missing, as it may hold a password. Empty if nothing was
-    withheld.
+    withheld, or if all of it failed in another process.
     """
     history = _history(error)
     said = "\n".join(message_of(each) for each in history)
     if any(name_of(cls) in _UNREACHABLE for each in history for cls in mro_of(type(each))):
         said += _PROXIES
+    if not history:
+        return ""
     frames = traceback.extract_tb(attribute(error, "__traceback__"))[-1:]
     return hint("\n".join([said, *(frame.line or "" for frame in frames)]), os.environ)
 
@@ -293,10 +298,12 @@ def _with_hint(error: BaseException) -> str:
 
 
 def _history(error: BaseException) -> list[BaseException]:
-    """Return an exception and the first of its causes or contexts."""
+    """Return an exception and the first of its causes or contexts, up to one about what failed in another process."""
     found: list[BaseException] = []
     looked: BaseException | None = error
     while looked is not None and len(found) < _CAUSES and all(looked is not each for each in found):
+        if isinstance(looked, _ELSEWHERE):
+            break
         found.append(looked)
         looked = cause_of(looked)
     return found

@@ -107,7 +107,8 @@ class ProviderModel:
 
     def _translated(self, error: Exception) -> Exception:
         redactor = redactor_of(secret_values(os.environ, self._provider.keys))
-        return translated(error, self.name, self._provider.keys, redactor.text)
+        address = "" if is_own_server(self._provider, os.environ) else self._provider.base_url
+        return translated(error, self.name, self._provider.keys, redactor.text, address)
 
     def _check_complete(self, response: ModelResponse) -> None:
         """Raise if an answer ended before its end: providers close a broken stream as they close a complete one.

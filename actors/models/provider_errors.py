@@ -47,7 +47,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def translated(
-    error: Exception, name: str, variables: tuple[str, ...] = (), redact: Callable[[str], str] = str
+    error: Exception, name: str, variables: tuple[str, ...] = (), redact: Callable[[str], str] = str, address: str = ""
 ) -> Exception:
     """Return the exception to raise for an error of the library.
 
@@ -56,6 +56,7 @@ def translated(
         name: Name of the model, as the author wrote it.
         variables: Environment variables with the key, for the advice.
         redact: Removes secrets from a text. Some servers repeat the key that they were sent.
+        address: Environment variable that leads to a server other than the provider's own, for the advice.
     """
     if isinstance(error, UserError):
         return Fatal(f"the model {name!r} cannot be asked like this: {_first_line(redact(error.message))}")
@@ -63,17 +64,19 @@ def translated(
         return ModelFailed(f"the model {name!r} gave an answer that cannot be read: {_named(error, redact)}")
     status = error.status_code if isinstance(error, ModelHTTPError) else None
     said = _said(error, redact)
-    fatal = _fatal(error, name, status, said, variables)
+    fatal = _fatal(error, name, status, said, variables, address)
     if fatal is not None:
         return fatal
     pause = pause_of(error)
     if isinstance(error, ModelRateLimitError):
         return RetryAfter(pause or 0.0, f"the provider of {name!r} limits the rate of requests{said}")
-    failed = _failed(error, name, status, said)
+    failed = _failed(error, name, status, said, address)
     return failed if pause is None else RetryAfter(pause, str(failed))
 
 
-def _fatal(error: ModelAPIError, name: str, status: int | None, said: str, variables: tuple[str, ...]) -> Fatal | None:
+def _fatal(
+    error: ModelAPIError, name: str, status: int | None, said: str, variables: tuple[str, ...], address: str
+) -> Fatal | None:
     """Return the exception for an error after which the same request is useless; None if it may succeed later."""
     keys = " or ".join(variables)
     kind = Fatal
@@ -95,7 +98,8 @@ def _fatal(error: ModelAPIError, name: str, status: int | None, said: str, varia
         case ModelNotFoundError():
             hint = error.suggested_model_id if isinstance(error, ModelHTTPError) else None
             check = f"did you mean {hint!r}?" if hint else "check its name in the provider's list of models"
-            sentence = f"the provider does not know the model {name!r}{said}: {check}"
+            path = f"; {address} must lead to its API, with `/v1` at the end for most servers" if address else ""
+            sentence = f"the provider does not know the model {name!r}{said}: {check}{path}"
         case ModelRequestRejectedError():
             sentence = f"the provider of {name!r} rejected the request (status {status}){said}"
         case _ if status is not None and status < _FIRST_SERVER_ERROR and status not in _TEMPORARY:
@@ -112,13 +116,14 @@ def _is_too_long(error: ModelAPIError, status: int | None) -> bool:
     return _CONTEXT_SIZE in _message(error.body) or _CONTEXT_SIZE in error.message
 
 
-def _failed(error: ModelAPIError, name: str, status: int | None, said: str) -> ModelFailed:
+def _failed(error: ModelAPIError, name: str, status: int | None, said: str, address: str) -> ModelFailed:
     match error:
         case ModelRequestTimeout() | ModelTimeoutError():
             sent = getattr(error, "phase", None) not in _NOT_SENT
             return ModelFailed(f"the model {name!r} did not answer in time{said}", sent=sent)
         case ModelConnectionError(phase=phase) if phase in _NOT_SENT:
-            failed = ModelFailed(f"the model {name!r} cannot be reached{said}", sent=False)
+            check = f": check that a server runs at {address}" if address else ""
+            failed = ModelFailed(f"the model {name!r} cannot be reached{said}{check}", sent=False)
             failed.__cause__ = ConnectionError("no connection was made")  # so that a proxy that is withheld is named
             return failed
         case ModelConnectionError():

@@ -116,6 +116,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 }
 """The providers by the first part of a model's name. A host ``*`` means the one that the library chooses."""
 
+_EXAMPLES: Final = {"OLLAMA_BASE_URL": "http://127.0.0.1:11434/v1", "VLLM_BASE_URL": "http://127.0.0.1:8000/v1"}
+"""Where the servers of providers without an address of their own listen, if nothing else is said to them."""
+
 _FAMILIES: Final = {"gpt": "openai", "claude": "anthropic", "gemini": "google", "llama": "ollama", "qwen": "ollama"}
 """Providers of models that people name without one."""
 
@@ -181,7 +184,7 @@ def check_environment(name: str, environ: Mapping[str, str]) -> None:
     if not provider.host and not environ.get(provider.base_url):
         msg = (
             f"the model {name!r} needs the address of its server: set {provider.base_url} where the orchestrator runs, "
-            f"for example to http://127.0.0.1:8000/v1"
+            f"for example to {_EXAMPLES[provider.base_url]}"
         )
         raise Fatal(msg)
     needed = provider.key_for == "all" or (provider.key_for == "own" and is_own_server(provider, environ))

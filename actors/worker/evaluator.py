@@ -31,8 +31,7 @@ class EvaluatorActor(ToolActor):
         started = time.perf_counter()
 
         def broken(failure: Failure) -> Judged:
-            duration = time.perf_counter() - started
-            return Judged(token=token, score=None, error=failure.told(), failure=failure, duration=duration)
+            return Judged(token=token, score=None, failure=failure, duration=time.perf_counter() - started)
 
         running.set(StepContext(message.run_id, message.key, message.attempt, token, token, None, self.channel.send))
         try:

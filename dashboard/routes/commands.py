@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, cast, get_args
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Header, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
@@ -65,6 +65,8 @@ WAYS: Final = (
 
 router = APIRouter()
 
+_KEY: Final = "key"
+"""The field that makes a command that is sent again the same command. The header ``Idempotency-Key`` gives it too."""
 _COMMAND: Final[TypeAdapter[Any]] = TypeAdapter(c.Command)
 
 
@@ -78,8 +80,14 @@ def _handler(way: Way) -> Callable[..., Any]:
     """Return the route handler of a command. FastAPI reads its signature; its body is the same for all commands."""
     fields = {name: field for name, field in way.command.model_fields.items() if name not in {"type", *way.in_path}}
 
-    async def handle(desk: Dependencies, body: BaseModel | None = None, **places: Any) -> Any:
+    async def handle(
+        desk: Dependencies, body: BaseModel | None = None, idempotency_key: str = "", **places: Any
+    ) -> Any:
         given = {name: getattr(body, name) for name in fields} if body is not None else {}
+        if idempotency_key:
+            if given.get(_KEY) not in {None, idempotency_key}:
+                raise problems.Refusal("conflict", "give a key or an Idempotency-Key: each of them names the message")
+            given[_KEY] = idempotency_key
         return await desk.send(cast("c.Command", way.command(**places, **given)))
 
     parameters = [inspect.Parameter("desk", inspect.Parameter.KEYWORD_ONLY, annotation=AtDesk)]
@@ -96,6 +104,10 @@ def _handler(way: Way) -> Callable[..., Any]:
         parameters.append(
             inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         )
+    if _KEY in fields:
+        header = Header(max_length=255, description="A message with the key of an earlier one is that message.")
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter("idempotency_key", kind, annotation=Annotated[str, header], default=""))
     handle.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     handle.__name__ = way.name
     handle.__doc__ = way.command.__doc__

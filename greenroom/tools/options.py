@@ -1,11 +1,12 @@
 """Options that every tool of this package takes, and passes on to ``@tool``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.options.policy import Retry
+from greenroom.messages.options.policy import OnEvaluatorError, OnReject, Retry
+from greenroom.workflows.authoring.step import Evaluators, Shares
 
 
 class ToolOptions(TypedDict, total=False):
@@ -23,6 +24,12 @@ class ToolOptions(TypedDict, total=False):
         network: Whether its process has a network.
         workdir: Folder that its process works in.
         env: Names of environment variables that it may see.
+        approve: Whether a person must approve each call that an agent makes, or a function that decides it.
+        accept: Evaluators that must accept its result.
+        threshold: Lowest score with which an evaluator accepts it.
+        on_reject: What to do with a rejected result.
+        on_evaluator_error: What to do with a result if an evaluator failed.
+        sample: Evaluators that rate a share of its results in the background.
     """
 
     timeout: Seconds | None
@@ -36,3 +43,9 @@ class ToolOptions(TypedDict, total=False):
     network: bool
     workdir: str | os.PathLike[str] | None
     env: Sequence[str]
+    approve: bool | Callable[..., bool]
+    accept: Evaluators
+    threshold: float
+    on_reject: OnReject
+    on_evaluator_error: OnEvaluatorError | None
+    sample: Shares | None

@@ -201,12 +201,10 @@ class Judged(Frame):
     type: Literal["judged"] = "judged"
     token: str
     score: float | None = Field(ge=0, le=1)
-    """None if the evaluator failed; ``error`` then says why."""
+    """None if the evaluator failed; ``failure`` then says why."""
     reason: str = ""
     label: str | None = None
-    error: str | None = None
     failure: ToldFailure | None = None
-    """What ``error`` tells, as the evaluator's retry policy reads it."""
     duration: Elapsed = 0.0
     spoilt: str = ""
     """See ``Completed``."""

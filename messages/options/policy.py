@@ -141,6 +141,20 @@ class Budget(Message):
         """Whether models without a known price may not be called."""
         return self.usd is not None and self.unknown_price != "allow"
 
+    def check_for_all_runs(self, option: str) -> None:
+        """Raise if this limits what only a single run has.
+
+        Args:
+            option: What the budget was given as, for the message.
+
+        Raises:
+            ValueError: It does.
+        """
+        wrong = [name for name in ("wall", "attempts") if getattr(self, name) is not None]
+        if wrong:
+            msg = f"{option} limits `usd` and `tokens` of all runs; give `{wrong[0]}` to a workflow, session or start"
+            raise ValueError(msg)
+
     def raised(self, other: "Budget") -> "Budget":
         """Return this budget with the limits that ``other`` names replaced by those of ``other``."""
         return self.model_copy(update=other.model_dump(exclude_none=True))

@@ -57,6 +57,15 @@ def test_a_pipe_in_the_place_of_the_note_does_not_keep_readers_waiting(greenroom
     greenroom("db", "verify")
 
 
+def test_an_empty_file_that_was_never_a_journal_is_not_said_to_be_missing(
+    greenroom: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.db"
+    file.touch()
+    done = greenroom("--journal", str(file), "runs", "list")
+    assert f"there are no runs: {file} is an empty file, which no orchestrator has used yet" in done.err
+
+
 def test_an_emptied_journal_is_not_taken_for_a_new_one(greenroom: CommandLine) -> None:
     greenroom(*RUN, "--id", "one")
     journal = greenroom.home / "journal.db"

@@ -141,7 +141,11 @@ class Step(Generic[P, R]):
         return options.model_copy(update=changes) if changes else options
 
     def evaluator_options(self) -> EvaluatorOptions:
-        """Return how it is asked as an evaluator of other steps."""
+        """Return how it is asked as an evaluator of other steps.
+
+        Its failure is final there unless its author has chosen a retry policy: the same code mostly fails again, and
+        the result would wait for it.
+        """
         name = "" if self.name == self.definition.name else self.name
         retry = None if self._options.retry == DEFAULT_RETRY else self._options.retry
         return EvaluatorOptions(name=name, retry=retry)

@@ -39,6 +39,10 @@ def check_table(table: object, path: Path) -> Table:
     try:
         checked = Table.model_validate(table)
         read_given(checked.env)
+        for option in ("budget", "daily_budget"):
+            budget: Budget | None = getattr(checked, option)
+            if budget is not None:
+                budget.check_for_all_runs(option)
     except ValidationError as error:
         faults = "; ".join(_sentence(fault) for fault in error.errors())
         msg = f"[tool.greenroom] in {path} is wrong: {faults}"

@@ -402,4 +402,6 @@ class JournalQueries(Queries):
 
 def _no_runs(home: Home, path: Path) -> RunNotFound:
     what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
+    if is_unused(path):
+        what = f"{path} is an empty file, which no orchestrator has used yet"
     return RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))

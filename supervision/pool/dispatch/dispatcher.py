@@ -329,7 +329,7 @@ class Dispatcher:
             return
         slot.jobs.note_served()
         if isinstance(message, _RESULTS):
-            failed = message.error is not None if isinstance(message, Judged) else isinstance(message, Failed)
+            failed = message.failure is not None if isinstance(message, Judged) else isinstance(message, Failed)
             slot.jobs.note_result(succeeded=not failed, spoilt=message.spoilt)
         self._suspects.clear(pending.job)
         self._near_zygotes.clear(pending.job)

@@ -326,7 +326,7 @@ def test_an_evaluation_that_cannot_read_its_subject_is_answered(app: Path) -> No
             if value not in DEADLY:
                 answer = asked(worker, evaluate("app:judge", value))
                 assert isinstance(answer, Judged)
-                assert answer.error
+                assert answer.failure.told()
     finally:
         worker.close()
 

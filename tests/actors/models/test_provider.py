@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +120,25 @@ def test_an_answer_without_end_is_left_before_it_fills_the_memory(server, monkey
     with pytest.raises(ModelFailed, match="it sent more than 1 MiB"):
         ask(f"{provider}:endless", timeout=30.0)
     assert sent < 64 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("openai:missing", "OPENAI_BASE_URL"), ("ollama:missing", "OLLAMA_BASE_URL")]
+)
+def test_a_server_that_does_not_know_a_model_may_have_another_address(server, name, variable) -> None:
+    with pytest.raises(Fatal, match=rf"does not know the model .*; {variable} must lead to its API"):
+        ask(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("openai:answers", "OPENAI_BASE_URL"), ("vllm:answers", "VLLM_BASE_URL")]
+)
+def test_a_server_that_is_not_there_is_named_by_its_variable(server, monkeypatch, name, variable) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv(variable, f"http://127.0.0.1:{port}/v1")
+    with pytest.raises(ModelFailed, match=rf"cannot be reached .*: check that a server runs at {variable}"):
+        ask(name)
 
 
 @pytest.mark.parametrize("provider", ALL)

@@ -149,6 +149,16 @@ def test_an_environment_without_what_is_needed_is_refused(name: str) -> None:
         check_environment(name, {})
 
 
+PORTS = {"ollama": 11434, "vllm": 8000}
+"""Where the servers listen that have to be named, unless they are told otherwise."""
+
+
+@pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.host])
+def test_the_address_that_is_advised_is_where_that_server_listens(name: str) -> None:
+    with pytest.raises(Fatal, match=rf"for example to http://127.0.0.1:{PORTS[name]}/v1$"):
+        check_environment(f"{name}:a", {})
+
+
 def test_the_variables_of_models_are_those_of_their_providers() -> None:
     assert variables_of(["mock"]) == ()
     assert variables_of(["openai:a", "openai-chat:b", "anthropic:c"]) == (

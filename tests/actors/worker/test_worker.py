@@ -476,7 +476,7 @@ def test_a_broken_evaluator_gives_no_score_and_says_why(judge: Worker, subject: 
     judge.send(evaluate("app:breaks", subject))
     verdict = judge.receive()
     assert verdict.score is None
-    assert re.fullmatch(error, verdict.error)
+    assert re.fullmatch(error, verdict.failure.told())
 
 
 def test_an_evaluator_that_a_workflow_awaits_gives_its_score_as_json(judge: Worker) -> None:

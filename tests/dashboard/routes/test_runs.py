@@ -107,6 +107,25 @@ def test_a_result_that_is_not_there_yet_is_waited_for(api, orchestrator):
     assert api.get("/runs/words/state").json() == {"state": {"words": ["so"]}}
 
 
+def test_a_message_to_a_run_that_is_sent_again_with_its_key_counts_once(api, orchestrator):
+    """As a webhook does whose first answer was lost."""
+
+    def post(header: str, **more: object) -> httpx.Response:
+        body = {"name": "Word", "value": {"text": "so"}} | more
+        return api.post("/runs/words/signal", json=body, headers={"Idempotency-Key": header} if header else {})
+
+    run = start(orchestrator, "words", "words", count=3)
+    first, again = post("delivery 7").json(), post("delivery 7").json()
+    assert (first["number"], first["created"]) == (1, True)
+    assert (again["number"], again["created"]) == (1, False)
+    assert post("", key="delivery 7").json()["number"] == 1, "the field of the body is the same key"
+    assert post("delivery 8").json()["number"] == 2
+    both = post("delivery 10", key="another")
+    assert (both.status_code, both.json()["code"]) == (409, "conflict")
+    assert post("delivery 9", key="delivery 9").json()["number"] == 3
+    assert run.result(30) == ["so", "so", "so"]
+
+
 def test_what_stands_in_the_place_of_a_result_is_a_problem_with_its_evidence(api, orchestrator):
     start(orchestrator, "broken", "broken", why="the moon")
     failed = api.get("/runs/broken/result", params={"wait": 30})

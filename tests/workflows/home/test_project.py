@@ -72,6 +72,11 @@ def test_a_broken_file_that_says_nothing_of_us_is_passed_over(tmp_path: Path) ->
         ('env = ["=x"]', "no variable can be called ''"),
         ("import_timeout = -1", "import_timeout: Input should be greater than 0"),
         ("models.m = { rpm = 0 }", "models.m.rpm: Input should be greater than 0"),
+        ("budget = { attempts = 3 }", "budget limits `usd` and `tokens` of all runs; give `attempts` to a workflow"),
+        (
+            "daily_budget = { wall = 60 }",
+            "daily_budget limits `usd` and `tokens` of all runs; give `wall` to a workflow",
+        ),
         ("env = [", "cannot be read"),
     ],
 )

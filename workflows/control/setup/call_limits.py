@@ -73,7 +73,4 @@ def _check_budget(option: str, budget: object) -> None:
     if not isinstance(budget, Budget):
         msg = f"{option} is a Budget, such as Budget(usd=5.0), not {budget!r}"
         raise TypeError(msg)
-    wrong = [name for name in ("wall", "attempts") if getattr(budget, name) is not None]
-    if wrong:
-        msg = f"{option} limits `usd` and `tokens` of all runs; give `{wrong[0]}` to a workflow, session or start"
-        raise ValueError(msg)
+    budget.check_for_all_runs(option)

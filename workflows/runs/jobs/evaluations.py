@@ -263,7 +263,6 @@ class EvaluationJobs(Generic[C]):
             threshold=threshold,
             reason=judged.reason,
             label=judged.label,
-            error=judged.error,
             duration=evaluator.duration,
             panel=self._panel_of(evaluator),
         )

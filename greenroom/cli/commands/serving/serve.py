@@ -48,9 +48,10 @@ def serve(
 
     The page /docs of its address describes the API for people, and /openapi.json for programs.
 
-    Every request needs a token. It is created the first time, shown once, and kept in the file `token` of the home;
-    GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the server with exit code 0: unfinished runs are resumed by
-    the next orchestrator of the home. A line on stderr says which runs start, end, or wait for a person.
+    Every request but those to /healthz and /docs needs a token. It is created the first time, shown once, and kept in
+    the file `token` of the home; GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the server with exit code 0:
+    unfinished runs are resumed by the next orchestrator of the home. A line on stderr says which runs start, end, or
+    wait for a person.
 
     What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` shows it later.
     """

@@ -125,3 +125,25 @@ async def call(tool_name: str, how: str) -> str:
         return await TOOLS[tool_name](how)
     except StepFailed as error:
         return f"failed: {error}"
+
+
+@workflow
+async def let_fail(tool_name: str, how: str) -> str:
+    """Call one tool, and let its failure end the run."""
+    return await TOOLS[tool_name](how)
+
+
+@workflow
+async def wrap(tool_name: str, how: str) -> str:
+    """Call one tool, and raise another exception from its failure."""
+    try:
+        return await TOOLS[tool_name](how)
+    except StepFailed as error:
+        msg = "the day is over"
+        raise RuntimeError(msg) from error
+
+
+@workflow
+async def let_child_fail(tool_name: str, how: str) -> str:
+    """Let the failure of a child run end this one."""
+    return await let_fail(tool_name, how)

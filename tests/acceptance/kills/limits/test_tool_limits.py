@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from greenroom import Orchestrator, Pool
+from greenroom import Orchestrator, Pool, RunFailed
 from greenroom.supervision.kernel import namespaces
 from tests.acceptance.apps.limits import unruly
 from tests.acceptance.harness import census
@@ -63,6 +63,17 @@ def test_what_breaks_a_limit_fails_in_time_and_the_next_call_works(
     for _ in range(2):
         assert orchestrator.start(unruly.call, tool, "fine").result(60) == "fine"
     assert not [process for process in census(mark) if "left behind by unruly" in process.cmdline()]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "said"), [(unruly.let_fail, ["40"]), (unruly.wrap, []), (unruly.let_child_fail, ["40"])]
+)
+def test_a_failed_run_names_the_limit_of_its_tool_and_no_other(orchestrator, workflow, said):
+    """Processes of workflows have limits as well: those are not what the tool has met."""
+    run = orchestrator.start(workflow, "opens", "files")
+    with pytest.raises(RunFailed) as caught:
+        run.result(60)
+    assert re.findall(r"may have (\d+) descriptors", str(caught.value)) == said
 
 
 def test_cpu_seconds_are_counted_for_each_attempt_and_its_worker_stays(orchestrator):
