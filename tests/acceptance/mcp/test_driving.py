@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,23 @@ def test_an_argument_that_a_tool_does_not_have_is_refused_and_nothing_is_started
             assert tool.input_schema["additionalProperties"] is False
 
     driven(serving, story)
+
+
+def test_a_server_that_has_another_port_after_its_restart_is_found_again(tmp_path):
+    home = tmp_path / "home"
+
+    async def story(_client: Client, call: Call) -> None:
+        assert await call("list_runs") == []
+        servers.close()
+        assert "no orchestrator is served on the home" in await call("list_runs")
+        second = servers.enter_context(served(home))
+        assert second != first
+        done = await call("start_run", workflow="greet", arguments={"name": "Ada"}, wait=30)
+        assert done["result"] == "hello Ada"
+
+    with ExitStack() as servers:
+        first = servers.enter_context(served(home))
+        driven(home, story)
 
 
 def test_a_client_may_be_kept_from_deciding_and_sees_which_tools_only_read(serving):

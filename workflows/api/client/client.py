@@ -21,7 +21,7 @@ from greenroom.messages.options.policy import SessionPolicy
 from greenroom.messages.records.records import ENDED
 from greenroom.messages.refusals import check_command
 from greenroom.workflows.api.base import BaseOrchestrator
-from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, problem_of
+from greenroom.workflows.api.client.http import NOTHING, SILENCE_TIMEOUT, Waiting, Wire, good, problem_of, understood
 from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result
 from greenroom.workflows.api.client.rounds import ROUND, Rounds
 from greenroom.workflows.api.waiting import not_in_time
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 STREAM: Final = f"{RUN}/stream"
 END: Final = "end"
 """Name of the last event of a stream, once the run has ended."""
-NOTHING: Final = 204
-"""Status of a stream without any more events."""
-
 _JSON: Final = {"Content-Type": "application/json"}
 
 _FAULTS: Final = TypeAdapter(tuple[Fault, ...])
@@ -50,16 +47,19 @@ class Client(BaseOrchestrator):
     """Starts, reads and controls runs of an orchestrator that ``greenroom serve`` runs.
 
     It has the methods of ``Orchestrator``, with the same handles and errors. Each of them may also raise
-    ``OrchestratorUnreachable`` and ``NotAuthorized``. Thread-safe. Needs the extra ``client``.
+    ``OrchestratorUnreachable`` and ``NotAuthorized``. Waits for results and events go on with another connection where
+    theirs breaks off while the server is there. Thread-safe. Needs the extra ``client``.
 
     Args:
-        url: URL of the server; None means the one that the orchestrator recorded in the home.
+        url: URL of the server; None means the one that the orchestrator recorded in the home. It is looked up again
+            when no server responds.
         token: Token of the server; None means ``GREENROOM_TOKEN``, else the one in the home.
         home: The home; None means ``GREENROOM_HOME`` or ``.greenroom``.
 
     Raises:
         OrchestratorUnreachable: No ``url`` is given, and the home has no orchestrator that is served.
-        NotAuthorized: No token is given or found.
+        NotAuthorized: No token is given or found, or no server has such a one.
+        InvalidInput: ``url`` is no address of a server.
     """
 
     def __init__(
@@ -135,9 +135,13 @@ class Client(BaseOrchestrator):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             wait = ROUND if deadline is None else min(ROUND, max(0.0, deadline - time.monotonic()))
-            answer = self._wire.get(path_of(RESULT, run_id), wait=wait)
+            answer = None
+            with Waiting():
+                answer = self._wire.get(path_of(RESULT, run_id), wait=wait)
+            if answer is None:
+                continue
             if answer.status_code != GOES_ON:
-                return read_result(answer.content)
+                return read_result(answer)
             if deadline is not None and time.monotonic() >= deadline:
                 record = answer.json()
                 raise not_in_time(run_id, timeout, record["status"], record.get("reason"))
@@ -146,10 +150,11 @@ class Client(BaseOrchestrator):
     async def until_result(self, run_id: str) -> Json:
         async with self._wire.asynchronous() as http:
             while True:
-                with self._wire.reaching():
+                answer = None
+                with Waiting(), self._wire.reaching():
                     answer = good(await http.get(path_of(RESULT, run_id), params={"wait": ROUND}))
-                if answer.status_code != GOES_ON:
-                    return read_result(answer.content)
+                if answer is not None and answer.status_code != GOES_ON:
+                    return read_result(answer)
 
     @override
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
@@ -189,7 +194,7 @@ class Client(BaseOrchestrator):
 
         headers = {"Last-Event-ID": str(after)}
         path = path_of(STREAM, run_id)
-        with self._wire.reaching():
+        with Waiting(), self._wire.reaching():
             async with (
                 self._wire.asynchronous() as http,
                 http.stream("GET", path, headers=headers, timeout=SILENCE_TIMEOUT) as answer,
@@ -204,11 +209,12 @@ class Client(BaseOrchestrator):
                         yield read_event(event.json())
 
     def _stream(self, run_id: str, after: int) -> Iterator[Stored]:
-        """Yield events until the server ends the stream: the run has ended, or the server is about to stop."""
+        """Yield events until the stream ends: the run has ended, the server stops, or the connection breaks off."""
         from httpx_sse import EventSource  # noqa: PLC0415  only needed to follow
 
         headers = {"Last-Event-ID": str(after)}
         with (
+            Waiting(),
             self._wire.reaching(),
             self._wire.http.stream("GET", path_of(STREAM, run_id), headers=headers, timeout=SILENCE_TIMEOUT) as answer,
         ):
@@ -227,13 +233,16 @@ def _reply(answer: "httpx.Response") -> Reply:
     if not answer.is_success and (found := problem_of(answer)).get("code") in _REFUSALS:
         faults = _FAULTS.validate_json(to_json(found.get("errors", ())))
         return Refused(code=found["code"], message=str(found.get("detail", "")), faults=faults)
-    return _REPLY.validate_json(good(answer).content)
+    with understood(good(answer)):
+        return _REPLY.validate_json(answer.content)
 
 
 def find_wire(url: str | None, token: str | None, home: str | os.PathLike[str] | None) -> Wire:
     """Return the connections to a server; see ``Client`` for the arguments and the errors."""
     place = Home(home)
-    return Wire(url or _recorded_url(place), token or _kept_token(place))
+    if url:
+        return Wire(url, token or _kept_token(place))
+    return Wire(_recorded_url(place), token or _kept_token(place), lambda: _recorded_url(place))
 
 
 def _recorded_url(home: Home) -> str:

@@ -2,12 +2,14 @@
 
 import ipaddress
 import json
+import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from types import TracebackType
+from typing import Any, Final, TypeVar, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
 from greenroom.actors.failures.reconstruction import with_location
@@ -24,11 +26,14 @@ except ModuleNotFoundError as missing:
     msg = f"Client needs httpx: {install('client')}"
     raise ModuleNotFoundError(msg, name=missing.name) from missing
 
+T = TypeVar("T")
 PREFIX: Final = "/api/v1"
 ANSWER_TIMEOUT: Final = 70.0
 """Seconds that a response may take; a start has to load the app first."""
 SILENCE_TIMEOUT: Final = 45.0
 """Seconds without data after which a stream is broken; a server sends something every 15 s."""
+BRIEF: Final = 1.0
+"""Seconds after which a wait whose connection broke off goes on with another connection."""
 
 ERRORS: Final[dict[str, type[Exception]]] = {
     **REFUSED_AS,
@@ -42,6 +47,11 @@ ERRORS: Final[dict[str, type[Exception]]] = {
 }
 """The exception for each code of a problem; a ``GreenroomError`` for any other."""
 
+NOTHING: Final = 204
+"""Status of a stream without any more events."""
+
+_BREAKS: Final = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+_TYPES: Final = ("application/json", "text/event-stream")
 _ATTEMPTS: Final = TypeAdapter(tuple[AttemptRecord, ...])
 
 
@@ -51,11 +61,19 @@ class Wire:
     Args:
         url: URL of the server, such as ``"http://127.0.0.1:7878"``.
         token: Bearer token of its requests.
+        find: Returns the URL that the server has now, which is asked once it cannot be reached at the one it had; it
+            may raise ``OrchestratorUnreachable``.
+
+    Raises:
+        InvalidInput: It is no such URL.
+        NotAuthorized: No server has such a token.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, find: Callable[[], str] | None = None) -> None:
         """Connect to nothing yet."""
-        self.url: Final = url.rstrip("/")
+        self.url = _checked_url(url)
+        self._find: Final = find
+        token = _checked_token(token)
         self._options: Final[dict[str, Any]] = {
             "base_url": self.url + PREFIX,
             "headers": {"Authorization": f"Bearer {token}"},
@@ -79,11 +97,17 @@ class Wire:
 
         Raises:
             GreenroomError: The server reports a problem; see ``ERRORS``.
-            OrchestratorUnreachable: No server responds.
+            OrchestratorUnreachable: No server of greenroom responds.
         """
         params = {name: value for name, value in where.items() if value is not None}
         with self.reaching():
             return good(self.http.get(path, params=params))
+
+    def read(self, parse: Callable[[bytes], T], path: str, **where: Any) -> T:
+        """Return what the successful response to a request means; see ``get``."""
+        answer = self.get(path, **where)
+        with understood(answer):
+            return parse(answer.content)
 
     def asynchronous(self) -> httpx.AsyncClient:
         """Return a client for an event loop, which has to close it."""
@@ -91,24 +115,75 @@ class Wire:
 
     @contextmanager
     def reaching(self) -> Generator[None]:
-        """Raise ``OrchestratorUnreachable`` for an error of the connection."""
+        """Raise ``OrchestratorUnreachable`` for an error of the connection.
+
+        Raises:
+            OrchestratorClosed: This end has closed its connections.
+        """
+        if not self.close.alive:
+            msg = f"this client of {self.url} was closed"
+            raise errors.OrchestratorClosed(msg)
         try:
             yield
+        except errors.OrchestratorUnreachable:
+            self._look_again()
+            raise
         except httpx.TransportError as error:
+            rest = "what it was asked may have been taken: ask again, with the same id or key"
             if isinstance(error, httpx.ReadTimeout):
-                rest = "what it was asked may have been taken: ask again, with the same id or key"
                 msg = f"the orchestrator at {self.url} has not answered in time; {rest}"
+            elif isinstance(error, _BREAKS):
+                msg = f"the connection to the orchestrator at {self.url} broke off before it had answered; {rest}"
             else:
                 msg = f"the orchestrator at {self.url} cannot be reached; start it with {serve()}, and look at its url"
+            if self._look_again():
+                msg = f"{msg.partition(';')[0]}; it is served at {self.url} now: ask again, with the same id or key"
             raise errors.OrchestratorUnreachable(msg) from error
+
+    def _look_again(self) -> bool:
+        """Return whether the server has another URL now, and take that."""
+        try:
+            url = self._find() if self._find is not None else self.url
+        except errors.OrchestratorUnreachable:
+            return False
+        if url == self.url:
+            return False
+        self.url = url
+        self._options["base_url"] = self.http.base_url = url + PREFIX
+        return True
+
+
+class Waiting:
+    """Ends a wait in silence whose connection broke off after a while, as proxies do it; the caller asks again.
+
+    Where it broke at once, asking again would do the same without end: the error is raised.
+    """
+
+    def __init__(self) -> None:
+        """Take the time."""
+        self._begun: Final = time.monotonic()
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Return whether the error is dropped."""
+        broke = isinstance(error, errors.OrchestratorUnreachable) and isinstance(error.__cause__, _BREAKS)
+        return broke and time.monotonic() - self._begun >= BRIEF
 
 
 def good(response: httpx.Response) -> httpx.Response:
     """Return a successful response, or raise the error that another one stands for."""
     if response.is_success:
-        return response
+        if response.status_code == NOTHING or response.headers.get("content-type", "").startswith(_TYPES):
+            return response
+        raise _foreign(response)
     found = problem_of(response)
-    code, detail = str(found.get("code", "")), str(found.get("detail", f"status {response.status_code}"))
+    if "code" not in found:
+        raise _foreign(response)
+    code, detail = str(found["code"]), str(found.get("detail", f"status {response.status_code}"))
     if code == "run_failed":
         attempts = shown(_ATTEMPTS.validate_json(json.dumps(found.get("attempts") or [])))
         error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
@@ -116,6 +191,26 @@ def good(response: httpx.Response) -> httpx.Response:
         raise error if failure is None else with_location(error, Failure.model_validate_json(json.dumps(failure)))
     kind: Callable[[str], Exception] = ERRORS.get(code, errors.GreenroomError)
     raise kind(detail)
+
+
+@contextmanager
+def understood(response: httpx.Response) -> Generator[None]:
+    """Raise ``OrchestratorUnreachable`` for a response that says something else than this version of greenroom does."""
+    try:
+        yield
+    except (ValidationError, KeyError) as error:
+        raise _foreign(response) from error
+
+
+def _foreign(response: httpx.Response) -> errors.OrchestratorUnreachable:
+    """Return the error for a response that is not from a greenroom server, but from a proxy or another program."""
+    kind = response.headers.get("content-type", "nothing").partition(";")[0]
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    url = response.request.url.copy_with(query=None)
+    return errors.OrchestratorUnreachable(
+        f"what answers at {url} is no greenroom server of this version: status {status}, {kind}; look at the url, and "
+        "at proxies on the way"
+    )
 
 
 def next_cursor(response: httpx.Response) -> str | None:
@@ -131,6 +226,28 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _checked_url(url: str) -> str:
+    """Return the URL of a server as its requests begin with it."""
+    try:
+        found = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        found = httpx.URL()
+    if found.scheme not in {"http", "https"} or not found.host or found.query or found.fragment:
+        sentence = f"is no address of a server, such as http://127.0.0.1:7878: {url!r}"
+        msg = f"url: {sentence}"
+        raise errors.InvalidInput(msg, (("url", sentence),))
+    return url.rstrip("/").removesuffix(PREFIX)
+
+
+def _checked_token(token: str) -> str:
+    """Return a token without the spaces and line ends around it, as files have them."""
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        msg = "the token is no server's: a token has visible ASCII characters, and no others"
+        raise errors.NotAuthorized(msg)
+    return token
 
 
 def _is_loopback(url: str) -> bool:

@@ -16,10 +16,12 @@ from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.records.pages import Page, check_limit
 from greenroom.messages.records.records import RunRecord, SessionDetail, SessionRecord, check_status
-from greenroom.workflows.api.client.http import Wire, next_cursor
+from greenroom.workflows.api.client.http import Wire, next_cursor, understood
 from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
+    import httpx
+
     from greenroom.metrics.figure_records import Metrics
 
 EVENTS: Final = 1000
@@ -51,9 +53,18 @@ def read_event(item: dict[str, Shown]) -> Stored:
     return Stored(seq, decode_event(to_json(item)))
 
 
-def read_result(body: bytes) -> Json:
+def read_result(answer: "httpx.Response") -> Json:
     """Return the result in a response."""
-    return _OBJECT.validate_json(body)["result"]
+    with understood(answer):
+        return _OBJECT.validate_json(answer.content)["result"]
+
+
+def _state(body: bytes) -> Json:
+    return _OBJECT.validate_json(body)["state"]
+
+
+def _events(body: bytes) -> list[Stored]:
+    return [read_event(item) for item in _OBJECTS.validate_json(body)]
 
 
 def _listed(query: F, path: str) -> F:
@@ -105,33 +116,34 @@ class HttpQueries(Queries):
         while True:
             size = MOST if limit is None else min(MOST, limit - len(found))
             answer = self._wire.get(path, limit=size, cursor=cursor, **where)
-            found += items.validate_json(answer.content)
+            with understood(answer):
+                found += items.validate_json(answer.content)
             cursor = next_cursor(answer)
             if cursor is None or (limit is not None and len(found) >= limit):
                 return Page(found, cursor)
 
     @override
     def run(self, run_id: str) -> RunRecord:
-        return RunRecord.model_validate_json(self._get(RUN, run_id))
+        return self._wire.read(RunRecord.model_validate_json, path_of(RUN, run_id))
 
     @override
     def session(self, run_id: str) -> SessionRecord:
-        detail = SessionDetail.model_validate_json(self._get(SESSION, run_id))
+        detail = self._wire.read(SessionDetail.model_validate_json, path_of(SESSION, run_id))
         return SessionRecord(**{name: getattr(detail, name) for name in SessionRecord.model_fields})
 
     @override
     def state(self, run_id: str) -> Json:
-        return _OBJECT.validate_json(self._get(f"{RUN}/state", run_id))["state"]
+        return self._wire.read(_state, path_of(f"{RUN}/state", run_id))
 
     @override
     def session_state(self, run_id: str) -> Json:
-        return _OBJECT.validate_json(self._get(f"{SESSION}/state", run_id))["state"]
+        return self._wire.read(_state, path_of(f"{SESSION}/state", run_id))
 
     @override
     def metrics(self) -> "Metrics":
         from greenroom.metrics.figure_records import Metrics  # noqa: PLC0415  rarely needed
 
-        return Metrics.model_validate_json(self._get("/metrics"))
+        return self._wire.read(Metrics.model_validate_json, "/metrics")
 
     @override
     def result(self, run_id: str) -> Json:
@@ -139,7 +151,7 @@ class HttpQueries(Queries):
         if answer.status_code == GOES_ON:
             msg = f"run {run_id} has not ended: it is {answer.json()['status']}"
             raise TimeoutError(msg)
-        return read_result(answer.content)
+        return read_result(answer)
 
     @override
     def events(
@@ -148,12 +160,9 @@ class HttpQueries(Queries):
         found: list[Stored] = []
         while limit is None or len(found) < limit:  # the server bounds the bytes of a page
             size = EVENTS if limit is None else min(EVENTS, limit - len(found))
-            page = _OBJECTS.validate_json(self._get(f"{RUN}/events", run_id, after=after, limit=size))
-            found += map(read_event, page)
+            page = self._wire.read(_events, path_of(f"{RUN}/events", run_id), after=after, limit=size)
+            found += page
             if len(page) < size:
                 break
             after = found[-1].seq
         return found
-
-    def _get(self, path: str, entry: str = "", **where: Any) -> bytes:
-        return self._wire.get(path_of(path, entry), **where).content

@@ -1,9 +1,14 @@
 """``greenroom mcp``: a running orchestrator as an MCP server on standard input and output."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @click.command()
@@ -21,10 +26,13 @@ def mcp(settings: Settings, url: str | None, no_decisions: bool) -> None:  # noq
     from greenroom.workflows.api.client.client import find_wire
     from greenroom.workflows.api.client.mcp_tools import mcp_server
 
+    def connect() -> "httpx.AsyncClient":  # looks anew each time: another orchestrator may serve the home meanwhile
+        return find_wire(url, None, settings.home.path).asynchronous()
+
     wire = find_wire(url, None, settings.home.path)
     wire.get("/runs", limit=1)  # an orchestrator that cannot be reached is reported now, not at the first call
     try:
-        mcp_server(wire.asynchronous, decisions=not no_decisions).run()
+        mcp_server(connect, decisions=not no_decisions).run()
     except* BrokenPipeError:
         pass  # the client has ended before it was answered
 

@@ -1,0 +1,265 @@
+"""What the client says and does where what is between it and its server fails, or where something else answers."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from greenroom import Client, InvalidInput, NotAuthorized, Orchestrator, OrchestratorUnreachable
+from greenroom.dashboard.server import Server
+from greenroom.messages.commands import ShowTree
+from greenroom.messages.core.errors import OrchestratorClosed
+from greenroom.workflows.api.client import http
+from tests.dashboard.apps.offered import Word, chat
+from tests.dashboard.conftest import APP, start
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "x" * 20
+
+
+def reads(client: Client) -> dict[str, Callable[[], object]]:
+    """Give one call of every kind that asks a server."""
+    looks = client.reads
+    return {
+        "start": lambda: start(client, "total", "total", a=1),
+        "ask": lambda: client.session(chat, "ada").ask(Word(text="hi"), timeout=5, key="1"),
+        "workers": client.workers,
+        "tree": client.tree,
+        "run": lambda: client.get("total"),
+        "state": lambda: looks.state("total"),
+        "session": lambda: looks.session("chat/ada"),
+        "session_state": lambda: looks.session_state("chat/ada"),
+        "result": lambda: looks.result("total"),
+        "wait_result": lambda: client.wait_result("total", 5),
+        "until_result": lambda: asyncio.run(asyncio.wait_for(client.until_result("total"), 5)),
+        "follow": lambda: list(client.follow("total", 0)),
+        "metrics": client.metrics,
+        "send": lambda: client.kill("nobody"),
+    }
+
+
+def lists(client: Client) -> dict[str, Callable[[], object]]:
+    """Give the calls for lists, which an empty one answers."""
+    return {
+        "runs": client.runs,
+        "steps": lambda: client.reads.steps("total"),
+        "events": lambda: client.reads.events("total"),
+        "approvals": client.approvals,
+        "dead_letters": client.dead_letters,
+    }
+
+
+@contextmanager
+def answering(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Give the URL of a server that hands each connection to a function, in a thread of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving: list[threading.Thread] = []
+
+        def accept() -> None:
+            with suppress(OSError):  # the listener is closed
+                while True:
+                    connection, _ = listener.accept()
+                    serving.append(threading.Thread(target=serve, args=(connection,)))
+                    serving[-1].start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in (accepting, *serving):
+                thread.join(10)
+
+
+def saying(status: str, kind: str, body: str) -> Callable[[socket.socket], None]:
+    """Give a function that answers every request with the same."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while connection.recv(65536):
+                connection.sendall((head + body).encode())
+
+    return answer
+
+
+FOREIGN = {
+    "a proxy without its server": ("502 Bad Gateway", "text/html", "<html>Bad Gateway</html>"),
+    "a proxy that has waited": ("504 Gateway Timeout", "text/plain", ""),
+    "a proxy with a token of its own": ("401 Unauthorized", "text/html", "<html>Log in</html>"),
+    "a proxy with limits of its own": ("413 Content Too Large", "text/html", ""),
+    "a page to log in": ("200 OK", "text/html", "<html>Log in</html>"),
+    "a way to a page to log in": ("302 Found", "text/html", ""),
+    "another program": ("404 Not Found", "application/json", '{"detail": "Not Found"}'),
+    "another program with an object for everything": ("200 OK", "application/json", '{"hello": 1}'),
+    "another program with a list for everything": ("200 OK", "application/json", "[]"),
+    "JSON that is cut off": ("200 OK", "application/json", '{"id": "tot'),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_answer_of_something_else_is_named_as_such_whatever_was_asked(name):
+    status, kind, body = FOREIGN[name]
+    with answering(saying(status, kind, body)) as url, Client(url, TOKEN) as client:
+        calls = reads(client) if body == "[]" else {**reads(client), **lists(client)}
+        for call, act in calls.items():
+            with pytest.raises(OrchestratorUnreachable) as caught:
+                act()
+            assert f"no greenroom server of this version: status {status}, {kind};" in str(caught.value), call
+            assert url in str(caught.value), call
+
+
+def test_a_connection_that_breaks_off_is_not_a_server_that_is_not_there():
+    def hang_up(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65536)
+
+    with answering(hang_up) as url, Client(url, TOKEN) as client:
+        for call, act in {**reads(client), **lists(client)}.items():
+            with pytest.raises(OrchestratorUnreachable) as caught:
+                act()
+            assert "broke off before it had answered; what it was asked may have been taken" in str(caught.value), call
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:7878", "localhost", "ftp://a", "http://", "http://[::1", "http://a:b", "//a"]
+)
+def test_what_is_no_url_is_refused_before_anything_is_sent(url):
+    with pytest.raises(InvalidInput, match="is no address of a server, such as http://127.0.0.1:7878"):
+        Client(url, TOKEN)
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\n{TOKEN}", f"{TOKEN}\0", "sécret" * 5, " "])
+def test_what_is_no_token_is_refused_before_anything_is_sent_and_not_shown(token):
+    with pytest.raises(NotAuthorized, match="visible ASCII") as caught:
+        Client("http://127.0.0.1:1", token)
+    assert token.isspace() or token not in str(caught.value)
+
+
+def test_a_token_may_end_as_its_file_and_a_url_as_the_api_does(server: Server):
+    for url in (f"{server.url}/", f"{server.url}/api/v1", f"{server.url}/api/v1/"):
+        with Client(url, f" {server.token.value}\n") as client:
+            assert client.runs() == []
+
+
+def test_a_client_that_was_closed_says_so_whatever_is_asked(server: Server):
+    client = Client(server.url, server.token.value)
+    start(client, "total", "total", a=1).result(30)
+    calls = {**reads(client), **lists(client)}
+    client.close()
+    client.close()
+    for call, act in calls.items():
+        with pytest.raises(OrchestratorClosed) as caught:
+            act()
+        assert f"this client of {server.url} was closed" in str(caught.value), call
+
+
+def test_a_server_that_has_another_port_after_a_restart_is_found_by_its_home(orchestrator: Orchestrator):
+    with Server(orchestrator, [str(APP)], port=0) as first:
+        client, fixed = Client(), Client(first.url)
+        assert client.runs() == []
+    with client, fixed, Server(orchestrator, [str(APP)], port=0) as second:
+        assert first.url != second.url
+        with pytest.raises(OrchestratorUnreachable, match=f"it is served at {second.url} now: ask again"):
+            client.runs()
+        assert client.runs() == []
+        assert asyncio.run(client.until_sent(ShowTree())).type == "tree"
+        for _ in range(2):
+            with pytest.raises(OrchestratorUnreachable, match="start it with"):
+                fixed.runs()
+
+
+class Cutter:
+    """A proxy that breaks its connections when it is told to, or as soon as anyone waits through it."""
+
+    def __init__(self, url: str, *, at_once: bool = False) -> None:
+        self._behind = ("127.0.0.1", int(url.rpartition(":")[2]))
+        self._open: list[socket.socket] = []
+        self._at_once = at_once
+        self.awaited = threading.Event()
+        """Set once somebody waits for something."""
+
+    def __call__(self, connection: socket.socket) -> None:
+        with connection, socket.create_connection(self._behind) as behind:
+            self._open += [connection, behind]
+            back = threading.Thread(target=self._pass_on, args=(behind, connection))
+            back.start()
+            self._pass_on(connection, behind)
+            back.join()
+
+    def cut(self) -> None:
+        self.awaited.clear()
+        while self._open:
+            with suppress(OSError):
+                self._open.pop().shutdown(socket.SHUT_RDWR)
+
+    def _pass_on(self, here: socket.socket, there: socket.socket) -> None:
+        with suppress(OSError):
+            while data := here.recv(65536):
+                there.sendall(data)
+                if b"/stream HTTP" in data or b"?wait=" in data:
+                    self.awaited.set()
+                    if self._at_once:
+                        self.cut()
+        for end in (here, there):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def wait(client: Client, how: str) -> object:
+    """Wait for the end of a run in one of four ways."""
+    run = client.get("words")
+    if how == "result":
+        return run.result(60)
+    if how == "until_result":
+        return asyncio.run(client.until_result("words"))
+    if how == "follow":
+        return [event.seq for event in run.events(follow=True)]
+
+    async def events() -> list[int]:
+        return [event.seq async for event in run.aio.events(follow=True)]
+
+    return asyncio.run(events())
+
+
+WAYS = ("result", "until_result", "follow", "until_followed")
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_wait_goes_on_where_a_proxy_cuts_its_connections(how: str, orchestrator: Orchestrator, monkeypatch):
+    monkeypatch.setattr(http, "BRIEF", 0.0)
+    here = start(orchestrator, "words", "words", count=2)
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        cutter = Cutter(server.url)
+        with (
+            answering(cutter) as url,
+            Client(url, server.token.value) as client,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            waiting = threads.submit(wait, client, how)
+            for count in range(2):
+                assert cutter.awaited.wait(20)
+                cutter.cut()
+                assert cutter.awaited.wait(20)
+                here.signal(Word(text=str(count)))
+            got = waiting.result(30)
+    assert got == (["0", "1"] if how in {"result", "until_result"} else [event.seq for event in here.events()])
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_wait_that_is_cut_at_once_ends_with_an_error(how: str, orchestrator: Orchestrator):
+    start(orchestrator, "words", "words")
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        proxy = Cutter(server.url, at_once=True)
+        with (
+            answering(proxy) as url,
+            Client(url, server.token.value) as client,
+            pytest.raises(OrchestratorUnreachable, match="broke off"),
+        ):
+            wait(client, how)
