@@ -8,8 +8,8 @@ It would run on, too, where the kernel gives the signal to another thread while 
 with a process that was stopped (Ctrl+Z, then ``kill %1``): handlers run in the main thread, and nothing wakes it.
 """
 
+import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -55,40 +55,74 @@ def heard_ends() -> Generator[list[int]]:
     others, sys.unraisablehook = sys.unraisablehook, hook
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end)
+    _waker.start()
     try:
-        with _main_thread_woken():
-            yield told
+        yield told
     finally:
+        _waker.stop()
         sys.unraisablehook = others
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in (signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
 
 
-@contextmanager
-def _main_thread_woken() -> Generator[None]:
-    """Interrupt the wait of the main thread whenever any thread is given a signal that has a handler."""
-    main = threading.get_ident()
-    heard, tells = socket.socketpair()
-    tells.settimeout(0)
-    wakes: list[int] = []
+class Waker:
+    """A thread that interrupts the wait of the main thread whenever any thread is given a signal that has a handler.
 
-    def wake() -> None:
-        while number := heard.recv(1):
-            before = len(wakes)
-            while number[0] != WAKE and len(wakes) == before:  # again if it came just before the main thread blocked
+    Start and stop it in the main thread.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._thread: threading.Thread | None = None
+        self._tells = -1
+        """End of a pipe into which Python writes the number of each signal that comes; 0 ends the thread."""
+        self._wakes = 0
+        """How often the main thread was woken."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        heard, self._tells = os.pipe()
+        os.set_blocking(self._tells, False)
+        signal.signal(WAKE, self._woken)
+        signal.set_wakeup_fd(self._tells, warn_on_full_buffer=False)
+        self._thread = threading.Thread(
+            target=self._wake, args=(heard, threading.get_ident()), name="greenroom-signals", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """End the thread, and return whether it was running."""
+        if self._thread is None:
+            return False
+        signal.set_wakeup_fd(-1)
+        os.write(self._tells, b"\0")
+        self._thread.join()
+        signal.signal(WAKE, signal.SIG_DFL)  # not before: the thread may be waiting for the main thread to be woken
+        os.close(self._tells)
+        self._thread = None
+        return True
+
+    def _woken(self, _number: int, _frame: object) -> None:
+        self._wakes += 1
+
+    def _wake(self, heard: int, main: int) -> None:
+        while (number := os.read(heard, 1)[0]) != 0:
+            before = self._wakes
+            while number != WAKE and self._wakes == before:  # again if it came just before the main thread blocked
                 signal.pthread_kill(main, WAKE)
                 time.sleep(AGAIN)
+        os.close(heard)
 
-    waker = threading.Thread(target=wake, name="greenroom-signals", daemon=True)
-    handled = signal.signal(WAKE, lambda number, _frame: wakes.append(number))
-    former = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
-    waker.start()
+
+_waker: Final = Waker()
+
+
+def fork() -> int:
+    """Fork this process without a thread that is only in one of the two, as ``os.fork`` does otherwise."""
+    running = _waker.stop()
     try:
-        yield
-    finally:
-        signal.set_wakeup_fd(former)
-        tells.close()
-        waker.join()
-        signal.signal(WAKE, handled)
-        heard.close()
+        return os.fork()
+    finally:  # in both processes
+        if running:
+            _waker.start()

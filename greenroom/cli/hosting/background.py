@@ -12,6 +12,7 @@ import click
 
 from greenroom.cli.display.values import note
 from greenroom.cli.hosting.log_file import open_output
+from greenroom.cli.interruption import fork
 from greenroom.messages.core.errors import HomeInUse
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]
     ours, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    if not os.fork():
+    if not fork():
         os.close(ours)
         _become_background(log)
         os._exit(_run_and_report(host, theirs))
