@@ -1,6 +1,7 @@
 """What lies in the place of a home's file, and names that are no text: one sentence, the right exit code, no hang."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -152,3 +153,18 @@ def test_json_that_cannot_be_read_is_said_without_codes(
     (tmp_path / "latin").write_bytes(b'"\xff"')
     for arguments in (("run", "app.py:total", "--input", text), ("sessions", "tell", "app.py:total", "k", text)):
         assert sentence in greenroom(*arguments, code=2).err[:2000]
+
+
+def test_a_copy_of_a_home_is_a_home_of_its_own(greenroom: CommandLine, tmp_path: Path) -> None:
+    def ran(*place: str) -> list[str]:
+        return sorted(run["id"] for run in greenroom.result_of(*place, "runs", "list", "-o", "json"))
+
+    greenroom("run", "app.py:total", "-i", "a=1", "--id", "first")
+    copy = tmp_path / "copy"
+    shutil.copytree(greenroom.home, copy)
+    assert ran("--home", str(copy)) == ran("--journal", str(copy / "journal.db")) == ["first"]
+    greenroom("--home", str(copy), "run", "app.py:total", "-i", "a=2", "--id", "second")
+    greenroom("--journal", str(copy / "journal.db"), "run", "app.py:total", "-i", "a=3", "--id", "third")
+    assert ran() == ["first"], "the original is left alone"
+    moved = copy.rename(tmp_path / "moved")
+    assert ran("--home", str(moved)) == ran("--journal", str(moved / "journal.db")) == ["first", "second", "third"]

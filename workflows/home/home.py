@@ -96,10 +96,13 @@ class Home:
         """
         if self._journal is not None:
             return real_path(self._journal)
+        recorded = self._recorded()
+        return real_path(recorded if recorded is not None and recorded.exists() else self.path / "journal.db")
+
+    def _recorded(self) -> Path | None:
+        """Return the journal that the last orchestrator of this home used; None if it had no file."""
         recorded = self.read_record().get("journal")
-        if not isinstance(recorded, str) or recorded == MEMORY or not Path(recorded).exists():
-            recorded = self.path / "journal.db"
-        return real_path(Path(recorded))
+        return self.path / recorded if isinstance(recorded, str) and recorded != MEMORY else None
 
     @property
     def is_named(self) -> bool:
@@ -112,7 +115,10 @@ class Home:
         Raises:
             JournalError: Another user could have changed the home or its record.
         """
-        return self._journal is None or self.read_record().get("journal") == str(self.journal)
+        if self._journal is None:
+            return True
+        recorded = self._recorded()
+        return recorded is not None and real_path(recorded) == self.journal
 
     def owner(self) -> int | None:
         """Return the pid of the last orchestrator of this home; None if it is not recorded."""
@@ -147,6 +153,9 @@ class Home:
     def read_record(self) -> dict[str, Any]:
         """Return the contents of ``record``; empty if there is none.
 
+        The record of a folder that was copied tells of the orchestrator of the other one. All that counts of it is a
+        journal outside of that folder.
+
         Raises:
             JournalError: Another user could have changed the home or the file.
         """
@@ -155,7 +164,11 @@ class Home:
             found = json.loads(read_private(self.record) or "")
         except (OSError, ValueError, RecursionError):
             return {}
-        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        record = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if record.get("folder") in {None, _identity(self.path.stat())}:
+            return record
+        journal = record.get("journal")
+        return {"journal": journal} if isinstance(journal, str) and Path(journal).is_absolute() else {}
 
     def read_token(self) -> str | None:
         """Return the token of a server of this home; None if there is none.
@@ -174,8 +187,11 @@ class Home:
         return None if text is None else text.strip()
 
     def write_record(self, **facts: Any) -> None:
-        """Replace ``record``, readable by its owner only."""
-        write_private(self.record, json.dumps({"pid": os.getpid(), **facts}))
+        """Replace ``record``, readable by its owner only. A journal that lies in the home is named without its path."""
+        journal = facts.get("journal")
+        if journal is not None and Path(journal).parent == _real(self.path):
+            facts["journal"] = Path(journal).name
+        write_private(self.record, json.dumps({"pid": os.getpid(), "folder": _identity(self.path.stat()), **facts}))
 
     def check(self) -> None:
         """Check that no other user could have changed the folder: its files decide which code runs.
@@ -217,12 +233,16 @@ def noted_home(journal: Path) -> Path | None:
         JournalError: Another user could have changed the lock file.
     """
     text: str | None = None
+    path = lock_path(real_path(journal))
     with suppress(OSError, UnicodeDecodeError):
-        text = read_private(lock_path(real_path(journal)))
-    note = (text or "").partition("\n")[2]
-    if not note and journal.name == "journal.db" and (journal.parent / "orchestrator.json").exists():
-        return journal.parent.absolute()  # of a version that did not record it
-    return Path(note) if note and Path(note).is_dir() else None
+        text = read_private(path)
+    rest = (text or "").partition("\n")[2]
+    note, _, signed = rest.rpartition("\n")
+    copied = bool(note) and signed != _identity(path.stat())
+    note = note or rest  # versions before did not sign it
+    if (copied or not note) and journal.name == "journal.db" and (journal.parent / "orchestrator.json").exists():
+        return journal.parent.absolute()  # that of a copy, or of a version that did not record it
+    return Path(note) if note and not copied and Path(note).is_dir() else None
 
 
 def _noted_or_default(journal: Path) -> Path:
@@ -265,7 +285,7 @@ _UNKNOWN: Final = 2.0
 _PAUSE: Final = 0.005
 """Seconds between two attempts."""
 
-_held: dict[tuple[int, int], int] = {}
+_held: dict[str, int] = {}
 """Pid of the process that locked each file, by device and inode. A fork inherits this from its parent."""
 
 
@@ -275,7 +295,7 @@ class OwnerLock:
     Args:
         path: The file. It is created if it is missing, and holds the owner's pid, for the errors of other processes.
         signed: False for a file with another purpose, to which nothing is written.
-        note: Text to write below the pid; it stays after the owner has ended.
+        note: Text of one line to write below the pid, above the file's identity; it stays after the owner has ended.
     """
 
     def __init__(self, path: Path, *, signed: bool = True, note: str = "") -> None:
@@ -284,7 +304,7 @@ class OwnerLock:
         self._signed = signed
         self._note = note
         self._fd: int | None = None
-        self._identity = (0, 0)
+        self._identity = ""
 
     def acquire(self, what: str) -> None:
         """Acquire the lock. Waits only if its owner is dead or dying, and so about to release it. Blocks.
@@ -318,7 +338,8 @@ class OwnerLock:
     def _sign(self, fd: int) -> None:
         with writing(self.path):
             os.ftruncate(fd, 0)
-            os.pwrite(fd, "\n".join(filter(None, [str(os.getpid()), self._note])).encode(), 0)
+            lines = [str(os.getpid()), *([self._note, _identity(os.fstat(fd))] if self._note else [])]
+            os.pwrite(fd, "\n".join(lines).encode(), 0)
 
     def _take(self, fd: int, what: str) -> None:
         """Lock the open file. The kernel closes the files of a killed process some time after the kill."""
@@ -350,8 +371,9 @@ class OwnerLock:
             return False
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+def _identity(status: os.stat_result) -> str:
+    """Return what tells a file or folder from its copies. It keeps it when it is moved."""
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _in_use(what: str, owner: str) -> HomeInUse:
