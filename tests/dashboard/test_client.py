@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import os
 import signal
 import threading
@@ -28,6 +29,7 @@ from greenroom import (
 )
 from greenroom.dashboard.server import Server
 from greenroom.messages.commands import Refused, SignalRun, StartRun
+from greenroom.workflows.home.home import began
 from tests.dashboard.apps.offered import Word, total
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
@@ -226,6 +228,17 @@ def test_a_wait_for_a_server_that_ends_says_so(orchestrator):
     for thread in threads:
         thread.join(20)
     assert [type(error) for error in failed] == [OrchestratorUnreachable] * 2
+
+
+def test_a_later_process_with_the_pid_of_a_dead_server_is_not_taken_for_it(home: Path):
+    home.mkdir()
+    (home / "token").write_text("x" * 20)
+    record: dict[str, object] = {"pid": os.getpid(), "url": "http://127.0.0.1:1", "began": began(os.getpid())}
+    (home / "orchestrator.json").write_text(json.dumps(record))
+    Client().close()
+    (home / "orchestrator.json").write_text(json.dumps({**record, "began": 1}))
+    with pytest.raises(OrchestratorUnreachable, match="no orchestrator is served"):
+        Client()
 
 
 def test_the_record_of_a_dead_server_is_not_believed(home: Path):

@@ -191,7 +191,8 @@ class Home:
         journal = facts.get("journal")
         if journal is not None and Path(journal).parent == _real(self.path):
             facts["journal"] = Path(journal).name
-        write_private(self.record, json.dumps({"pid": os.getpid(), "folder": _identity(self.path.stat()), **facts}))
+        own = {"pid": os.getpid(), "began": began(os.getpid()), "folder": _identity(self.path.stat())}
+        write_private(self.record, json.dumps({**own, **facts}))
 
     def check(self) -> None:
         """Check that no other user could have changed the folder: its files decide which code runs.
@@ -214,6 +215,18 @@ class Home:
             msg = f"{why}; choose another with --home or {HOME_VARIABLE}"
             raise JournalError(msg) from error
         self.check()
+
+
+def began(pid: int) -> int | None:
+    """Return when a process began, in ticks of the kernel's clock; None if there is no such process.
+
+    It tells the process from a later one with the same pid.
+    """
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(status.rpartition(b")")[2].split()[19])
 
 
 def lock_path(journal: Path) -> Path:

@@ -26,7 +26,7 @@ from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQue
 from greenroom.workflows.api.client.rounds import ROUND, Rounds
 from greenroom.workflows.api.waiting import not_in_time
 from greenroom.workflows.home import former_name
-from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
+from greenroom.workflows.home.home import TOKEN_VARIABLE, Home, began
 
 if TYPE_CHECKING:
     import httpx
@@ -248,7 +248,9 @@ def find_wire(url: str | None, token: str | None, home: str | os.PathLike[str] |
 def _recorded_url(home: Home) -> str:
     found = home.read_record()
     url, pid = found.get("url"), found.get("pid")
-    if not isinstance(url, str) or not isinstance(pid, int) or not Path(f"/proc/{pid}").exists():
+    since = began(pid) if isinstance(pid, int) else None
+    # The token goes to that URL, so a later process with the same pid must not be taken for the orchestrator.
+    if not isinstance(url, str) or since is None or found.get("began", since) != since:
         msg = f"no orchestrator is served on the home {home.path}; start one with {serve()}"
         raise OrchestratorUnreachable(msg)
     return url
