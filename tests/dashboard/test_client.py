@@ -233,6 +233,7 @@ def test_a_wait_for_a_server_that_ends_says_so(orchestrator):
 def test_a_later_process_with_the_pid_of_a_dead_server_is_not_taken_for_it(home: Path):
     home.mkdir()
     (home / "token").write_text("x" * 20)
+    (home / "token").chmod(0o600)
     record: dict[str, object] = {"pid": os.getpid(), "url": "http://127.0.0.1:1", "began": began(os.getpid())}
     (home / "orchestrator.json").write_text(json.dumps(record))
     Client().close()
