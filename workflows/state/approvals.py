@@ -12,7 +12,8 @@ from greenroom.workflows.state.transcripts import result_given
 
 
 def _asked(state: RunState, event: ev.ApprovalAsked) -> None:
-    state.questions[event.key] = Question(event.action, event.args, state.seq + 1, event.step)
+    outcomes = len(state.resolutions) if event.step is None else 0
+    state.questions[event.key] = Question(event.action, event.args, state.seq + 1, event.step, outcomes)
     state.mark_changes.append(("approval", event.key, state.seq + 1))
     if event.step is None:
         state.asked[event.key] = state.seq + 1  # otherwise the program has not asked

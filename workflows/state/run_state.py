@@ -157,6 +157,8 @@ class Question:
     """Sequence number of the event that recorded it."""
     step: str | None
     """Key of the step whose rejected result it is about; None if the program asks."""
+    outcomes: int
+    """Number of outcomes that were known when the program asked; 0 if it did not, and may not have heard of any."""
 
 
 @frozen

@@ -25,7 +25,15 @@ from greenroom.supervision.jobs import (
     PoolKey,
     Unavailable,
 )
-from greenroom.workflows.decisions.inputs import Confirmed, Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
+from greenroom.workflows.decisions.inputs import (
+    Confirmed,
+    Decide,
+    Input,
+    NoWorkers,
+    ProgramAssigned,
+    ProgramLost,
+    ProgramTurn,
+)
 from greenroom.workflows.decisions.replay.expectations import digests, references, withdrawn
 from greenroom.workflows.runs.dependencies import Workers
 from greenroom.workflows.state.run_state import RunState
@@ -70,16 +78,18 @@ class ProgramJob:
         """Whether the program runs, or is about to start."""
         return self._token is not None and self._unanswered > 0
 
-    def has_answered(self, state: RunState, outcomes: int) -> bool:
-        """Return whether the program has said what follows from the first outcomes, and from each timer that fired.
+    def has_answered(self, state: RunState, outcomes: int, since: int) -> bool:
+        """Return whether the program has said what follows from some outcomes, and from each timer that fired.
 
         Until then it may be about to withdraw what it awaits.
 
         Args:
             state: The run.
-            outcomes: A number of its outcomes.
+            outcomes: How many of its outcomes.
+            since: Number of outcomes when the program asked for what it awaits. A program that is started again heard
+                these in its life before.
         """
-        answered = 0 if self._begins else self._sent - self._unanswered
+        answered = since if self._begins else self._sent - self._unanswered
         return answered >= outcomes and all(item.kind != "timer" for item in state.resolutions[answered:])
 
     def start(self, state: RunState, *, trial: bool = False, tells_rest: bool = False) -> None:
@@ -234,11 +244,18 @@ class WaitingDecisions:
         """
         if not self.waiting:
             return None
+        outcomes, decision = self.waiting[0]
+        if not dozes and self._must_wait(decision.happened, outcomes, unread=unread):
+            return None
+        self.waiting.popleft()
+        return decision
+
+    def _must_wait(self, happened: Input, outcomes: int, *, unread: bool) -> bool:
         state = self._state
-        heard = dozes or (not unread and self._program.has_answered(state, self.waiting[0][0]))
-        if heard or state.ended is not None or state.halted or not state.questions:
-            return self.waiting.popleft()[1]
-        return None
+        question = state.questions.get(happened.key) if isinstance(happened, Decide) else None
+        if question is None or state.ended is not None or state.halted:
+            return False
+        return unread or not self._program.has_answered(state, outcomes, question.outcomes)
 
     def leave(self) -> list[Confirmed]:
         """Remove and return all decisions, for the next actor of the run."""
