@@ -602,6 +602,7 @@ VERB = re.compile(r"greenroom(?: [a-z][a-z-]*){1,2}")
 EVAL = "greenroom eval examples/evaluated.py:reply --cases examples/evaluated.jsonl --judge panel --judge looked_up"
 MENTIONS = {
     "greenroom --journal runs.db runs show order-7": "greenroom runs show y",
+    "greenroom --journal PATH runs list": "greenroom runs list",
     "greenroom VERB": "greenroom version",
     "greenroom approvals approve|edit|reject ID": "greenroom approvals reject x~~approve~.1",
     "greenroom run examples/brief.py:brief -i path=REPORT.txt": "greenroom run examples/brief.py:brief -i path=REPORT.txt",
@@ -623,6 +624,7 @@ MENTIONS = {
         'greenroom sessions ask examples/support_agent.py:support ada \'{"text": "Is there help on late parcels?"}\''
     ),
     "greenroom sessions cancel-turn chat ada": None,
+    "greenroom sessions resume cart ada": "greenroom sessions resume chat ada",
     "greenroom sessions stream chat ada --channel answer --follow": "greenroom sessions stream chat ada --channel answer",
     "greenroom runs diff A B": "greenroom runs diff x y",
     "greenroom runs logs ID": "greenroom runs logs x",
@@ -674,7 +676,15 @@ def test_every_command_in_documents_and_docstrings_is_run(reader: Reader) -> Non
     reader.type("greenroom run app.py:fetched --id bad", code=1)
     eventually(lambda: "x~~approve~.1" in reader.type("greenroom approvals list"), 20)
     typed = {line or command: command for command, line in MENTIONS.items()}
-    after = ("runs show", "events", "sessions show", "cancel-turn", "sessions stream", "--compare")  # what these need
+    after = (
+        "runs show",
+        "events",
+        "sessions show",
+        "sessions resume",
+        "cancel-turn",
+        "sessions stream",
+        "--compare",
+    )  # what these need
     order = sorted(typed, key=lambda line: (any(words in line for words in after), line))
     for line in order:
         if "serve" not in line:

@@ -34,6 +34,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -48,8 +49,9 @@ with Orchestrator("runs.db", output=False, pools=pools) as orchestrator:
     with (Path(greenroom.messages.__file__).parent / "ids.py").open("a") as file:
         file.write("# another version\\n")
     for process in psutil.Process().children(recursive=True):
-        if process.name() == "greenroom-zyg" or process.name().startswith("greenroom-too"):
-            process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):  # it has ended with its zygote
+            if process.name() == "greenroom-zyg" or process.name().startswith("greenroom-too"):
+                process.send_signal(signal.SIGKILL)
     run = orchestrator.start(flows.loud, "after", id="after")
     end = time.monotonic() + 30
     while "Start the orchestrator again" not in (run.record.reason or "") and time.monotonic() < end:
