@@ -29,8 +29,6 @@ async def loud(text: str) -> str:
 
 UPGRADED = """
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -48,10 +46,13 @@ with Orchestrator("runs.db", output=False, pools=pools) as orchestrator:
     before = orchestrator.start(flows.loud, "before").result(30)
     with (Path(greenroom.messages.__file__).parent / "ids.py").open("a") as file:
         file.write("# another version\\n")
+    killed = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has ended with its zygote
-            if process.name() == "greenroom-zyg" or process.name().startswith("greenroom-too"):
-                process.send_signal(signal.SIGKILL)
+            if process.name().startswith(("greenroom-zyg", "greenroom-pro", "greenroom-too")):
+                killed.append(process)
+                process.kill()
+    psutil.wait_procs(killed)
     run = orchestrator.start(flows.loud, "after", id="after")
     end = time.monotonic() + 30
     while "Start the orchestrator again" not in (run.record.reason or "") and time.monotonic() < end:
