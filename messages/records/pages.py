@@ -50,10 +50,12 @@ def read_cursor(of: str, cursor: str, kinds: Sequence[type[Any]]) -> Place:
     Raises:
         InvalidInput: It is not a cursor, or belongs to another list.
     """
+    if not isinstance(cursor, str):  # pyright: ignore[reportUnnecessaryIsInstance]  callers may not check their types
+        raise bad_cursor(of)
     try:
         text = urlsafe_b64decode(cursor[:LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4))
         found: Any = from_json(text)
-    except (binascii.Error, ValueError, TypeError, AttributeError):  # the latter two for what is no text
+    except (binascii.Error, ValueError):
         raise bad_cursor(of) from None
     parts: list[Any] = cast("Any", found) if isinstance(found, list) else []
     if [type(part) for part in parts] != [str, *kinds]:
