@@ -23,7 +23,7 @@ class _PythonCheck:
         return core_schema.json_or_python_schema(json_schema=plain, python_schema=python)
 
 
-def unfit(sentence: str) -> PydanticCustomError:
+def _unfit(sentence: str) -> PydanticCustomError:
     """Return the error of a validator, which pydantic reports by this sentence alone."""
     return PydanticCustomError("unfit", "{sentence}", {"sentence": sentence})
 
@@ -32,14 +32,14 @@ def _number(value: Any) -> Any:
     """Refuse NaN. The field checks everything else."""
     if isinstance(value, float) and math.isnan(value):
         msg = "NaN is not a number"
-        raise unfit(msg)
+        raise _unfit(msg)
     return value
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         msg = f"{value} is no number to reckon with"
-        raise unfit(msg)
+        raise _unfit(msg)
     return value
 
 
@@ -65,7 +65,7 @@ def _variable(value: Any) -> Any:
     if isinstance(value, str) and (not value or "=" in value or "\0" in value):
         hint = "; `--env NAME=VALUE` sets one for the whole app" if "=" in value else ""
         msg = f"{value!r} is no name of an environment variable{hint}"
-        raise unfit(msg)
+        raise _unfit(msg)
     return value
 
 

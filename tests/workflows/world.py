@@ -142,8 +142,7 @@ class World:
         self.jobs: list[tuple[str, int, str, int]] = []
         """Attempts to be made: key, number, token, and how many outcomes have to be on the disk before."""
         self.tokens = 0
-        self.link = self.new_link()
-        self.decisions = WaitingDecisions(self.state, self.link)
+        self.link, self.decisions = self.new_link()
         self.job: Job | None = None
         """The program's, from its submission on."""
         self.deliveries: deque[Resolution] = deque()
@@ -190,9 +189,11 @@ class World:
         self.state.wait_changes.clear()
         self.state.mark_changes.clear()
 
-    def new_link(self) -> ProgramJob:
+    def new_link(self) -> tuple[ProgramJob, WaitingDecisions]:
+        """Give what a run's actor makes anew: the link to a program, and the decisions that wait for its answers."""
         services: Any = self  # it mints tokens and takes jobs, and a link needs no more
-        return ProgramJob(services, self.state.run_id, self.inbox.append)
+        link = ProgramJob(services, self.state.run_id, self.inbox.append)
+        return link, WaitingDecisions(self.state, link)
 
     def happen(self, happened: inputs.Input) -> None:
         """Take one message through its life."""
@@ -276,8 +277,7 @@ class World:
         self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
-        self.link = self.new_link()
-        self.decisions = WaitingDecisions(self.state, self.link)
+        self.link, self.decisions = self.new_link()
         self.writing.append((len(self.journal), [inputs.Recover(orphaned=False)]))  # type: ignore[list-item]
 
     def mint(self) -> str:
@@ -505,8 +505,7 @@ class World:
         self.inbox.clear()
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
-        self.link = self.new_link()
-        self.decisions = WaitingDecisions(self.state, self.link)
+        self.link, self.decisions = self.new_link()
         if self.state.status in {"failed", "cancelled"}:
             self.retry()
         self.happen(inputs.Recover(orphaned=True))
@@ -523,8 +522,7 @@ class World:
         self.kill_program()
         self.state = self.wake(fold_all(decode_event(body) for body in self.journal))
         self.outcomes_on_disk = len(self.state.resolutions)
-        self.link = self.new_link()
-        self.decisions = WaitingDecisions(self.state, self.link)
+        self.link, self.decisions = self.new_link()
         self.happen(inputs.Recover(orphaned=False))
         return True
 

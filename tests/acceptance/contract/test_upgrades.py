@@ -10,22 +10,9 @@ from pathlib import Path
 import pytest
 
 import greenroom
+from tests.acceptance.apps.kills import stranded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
-FLOWS = """
-from greenroom import tool, workflow
-
-
-@tool
-def shout(text: str) -> str:
-    return text.upper()
-
-
-@workflow
-async def loud(text: str) -> str:
-    return await shout(text)
-"""
 
 UPGRADED = """
 import json
@@ -75,7 +62,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """Give the variables of processes that import a copy of the package, which they may change."""
     source = Path(greenroom.__file__).parent
     shutil.copytree(source, tmp_path / "site" / "greenroom", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "flows.py").write_text(FLOWS)
+    shutil.copy(stranded.__file__, tmp_path / "flows.py")
     return {**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}:{tmp_path}", "GREENROOM_HOME": str(tmp_path / "home")}
 
 

@@ -106,7 +106,7 @@ class ProgramJob:
         self.worker = None
         history, self._unsent = _split(state.resolutions)
         self._sent = len(history)
-        self._unanswered, self._begins = 1, True
+        self._unanswered = 1
         known = state.known_keys()
         frame = StartProgram(
             run_id=self._run_id,

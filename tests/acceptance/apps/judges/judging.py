@@ -134,11 +134,8 @@ def broken(text: str) -> float:
 
 
 def rate_unsteadily(text: str) -> float:
-    """Fail in the first two calls that share a log."""
-    log = Path(os.environ["JUDGING_LOG"])
-    with log.open("a") as file:
-        file.write(json.dumps({"text": text}) + "\n")
-    if len(log.read_text().splitlines()) < 3:
+    """Fail in the first two calls."""
+    if note(ModelRequest(text)) < 2:
         raise ConnectionResetError("cut")
     return 0.9
 
