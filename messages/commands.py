@@ -119,7 +119,7 @@ class ForkRun(Message):
     result: Json = None
     """The result that the call is given."""
     id: str | None = None
-    """Id of the new run; None to generate one."""
+    """Id of the new run; None to generate one. The same fork with the id of an earlier one is that run."""
 
 
 class TellSession(Message):
@@ -211,6 +211,8 @@ class TriggerSchedule(Message):
 
     type: Literal["schedule.trigger"] = "schedule.trigger"
     name: str
+    key: str | None = None
+    """A request with the key of an earlier one is the same request, and starts no further run."""
 
 
 class DeleteSchedule(Message):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.paths import Segment
 from greenroom.dashboard.responses import problems
+from greenroom.dashboard.routes.runs import id_of_key
 from greenroom.messages import commands as c
 from greenroom.messages.core.message import Message
 
@@ -23,6 +24,8 @@ class Way:
     path: str
     command: type[Message]
     reply: type[Message] = c.Accepted
+    key: str = "key"
+    """The field that makes a command that is sent again the same one. The header ``Idempotency-Key`` gives it too."""
 
     @property
     def name(self) -> str:
@@ -48,7 +51,7 @@ WAYS: Final = (
     Way("/runs/{run_id}/cancel", c.CancelRun),
     Way("/runs/{run_id}/retry", c.RetryRun),
     Way("/approvals/{approval}", c.DecideApproval),
-    Way("/runs/{run_id}/fork", c.ForkRun),
+    Way("/runs/{run_id}/fork", c.ForkRun, key="id"),
     Way("/schedules/{name}", c.PutSchedule),
     Way("/schedules/{name}/pause", c.PauseSchedule),
     Way("/schedules/{name}/resume", c.ResumeSchedule),
@@ -65,8 +68,6 @@ WAYS: Final = (
 
 router = APIRouter()
 
-_KEY: Final = "key"
-"""The field that makes a command that is sent again the same command. The header ``Idempotency-Key`` gives it too."""
 _COMMAND: Final[TypeAdapter[Any]] = TypeAdapter(c.Command)
 
 
@@ -85,9 +86,10 @@ def _handler(way: Way) -> Callable[..., Any]:
     ) -> Any:
         given = {name: getattr(body, name) for name in fields} if body is not None else {}
         if idempotency_key:
-            if given.get(_KEY) not in {None, idempotency_key}:
-                raise problems.Refusal("conflict", "give a key or an Idempotency-Key: each of them names the message")
-            given[_KEY] = idempotency_key
+            key = id_of_key(idempotency_key) if way.key == "id" else idempotency_key
+            if given.get(way.key) not in {None, key}:
+                raise problems.Refusal("conflict", f"give {way.key} or an Idempotency-Key: each of them names the same")
+            given[way.key] = key
         return await desk.send(cast("c.Command", way.command(**places, **given)))
 
     parameters = [inspect.Parameter("desk", inspect.Parameter.KEYWORD_ONLY, annotation=AtDesk)]
@@ -104,8 +106,8 @@ def _handler(way: Way) -> Callable[..., Any]:
         parameters.append(
             inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         )
-    if _KEY in fields:
-        header = Header(max_length=255, description="A message with the key of an earlier one is that message.")
+    if way.key in fields:
+        header = Header(max_length=255, description="A request with the key of an earlier one is that request.")
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter("idempotency_key", kind, annotation=Annotated[str, header], default=""))
     handle.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

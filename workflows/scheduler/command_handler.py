@@ -47,8 +47,8 @@ class ScheduleCommandHandler:
                 happened: do.ScheduleInput = do.Pause(reason)
             case ResumeSchedule():
                 happened = do.Resume()
-            case TriggerSchedule():
-                happened = do.Trigger()
+            case TriggerSchedule(key=key):
+                happened = do.Trigger(key)
             case DeleteSchedule():
                 happened = do.Delete()
             case ListSchedules():

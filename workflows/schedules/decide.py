@@ -6,6 +6,7 @@ or is skipped. Each of these is an event that is committed before its effects ar
 
 import math
 from dataclasses import field
+from hashlib import sha256
 from typing import Any, Final, TypeAlias, assert_never
 
 from greenroom.messages.core.equality import same
@@ -52,7 +53,9 @@ class Resume:
 
 @frozen
 class Trigger:
-    """Start a run now."""
+    """Start a run now, unless one was started for the same key."""
+
+    key: str | None = None
 
 
 @frozen
@@ -173,8 +176,8 @@ def decide_schedule(name: str, state: ScheduleState | None, happened: ScheduleIn
                 out.add(ev.SchedulePaused(at=now, reason=reason))
         case Resume():
             _resume(out)
-        case Trigger():
-            _trigger(out)
+        case Trigger(key=key):
+            _trigger(key, out)
         case Delete():
             out.add(ev.ScheduleDeleted(at=now))
         case Tick():
@@ -241,17 +244,28 @@ def _recover(out: ScheduleDecision) -> None:
     _tick(out)
 
 
-def _trigger(out: ScheduleDecision) -> None:
+def _trigger(key: str | None, out: ScheduleDecision) -> None:
     """Start a run on request, or refuse the request if a due moment would be skipped."""
     state = out.state
+    run_id = _triggered_id(key, out)
+    if any(firing.run_id == run_id and firing.status not in {"refused", "skipped"} for firing in state.firings):
+        out.run_id = run_id
+        return
     overlap = state.plan.overlap
     running = (*state.open, *state.queued)
     if running and (overlap == "skip" or (overlap == "queue" and len(state.queued) >= QUEUED)):
         what = f"run {running[0].run_id} goes on" if overlap == "skip" else f"{QUEUED} runs wait already"
         out.refused = ScheduleBusy(f"schedule {out.name!r} starts no run now, because {what}")
         return
-    out.run_id = scheduled_id(out.name, f"{stamp(math.floor(out.now))}-{state.triggered + 1}")
-    _meet(out, out.run_id, out.now, manual=True, next_due=None)
+    out.run_id = run_id
+    _meet(out, run_id, out.now, manual=True, next_due=None)
+
+
+def _triggered_id(key: str | None, out: ScheduleDecision) -> str:
+    """Return the id of a run that is requested: the same for the same key."""
+    if key is not None:
+        return scheduled_id(out.name, f"key-{sha256(key.encode()).hexdigest()[:32]}")
+    return scheduled_id(out.name, f"{stamp(math.floor(out.now))}-{out.state.triggered + 1}")
 
 
 # ---------------------------------------------------------------- moments

@@ -217,15 +217,16 @@ def _steer(settings: Settings, command: "PauseSchedule | ResumeSchedule | Delete
 
 @schedules.command()
 @click.argument("name")
+@click.option("--key", help="A request with the key of an earlier one is that request, and starts no further run.")
 @common
 @pass_settings
-def trigger(settings: Settings, name: str) -> None:
+def trigger(settings: Settings, name: str, key: str | None) -> None:
     """Start a run of a schedule now, and print the run's id."""
     from greenroom.messages.commands import Accepted, TriggerSchedule
     from greenroom.workflows.api.handles.schedule import check_schedule
     from greenroom.workflows.control.access.control_socket import ask
 
-    reply = check_schedule(ask(settings.home, TriggerSchedule(name=name)))
+    reply = check_schedule(ask(settings.home, TriggerSchedule(name=name, key=key)))
     assert isinstance(reply, Accepted)
     if settings.json:
         emit({"name": name, "run_id": reply.run_id})

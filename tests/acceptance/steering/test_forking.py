@@ -51,6 +51,34 @@ def test_a_fork_with_another_result_does_not_run_that_step(origin, orchestrator)
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"input": {"topic": "cat"}},
+        {"at": "look_up#1"},
+        {"at": "look_up#1", "input": {"topic": "cat", "limit": 1}},
+        {"at": "look_up#1", "result": ["given"]},
+    ],
+    ids=str,
+)
+def test_the_same_fork_asked_for_again_with_its_id_is_that_run_and_no_other(origin, tmp_path, orchestrator, change):
+    """As after an answer that was lost on its way."""
+    if "input" in change and "at" not in change:
+        change = {"input": {"folder": str(tmp_path), **change["input"]}}
+    fork = origin.fork(**change, id="fork")
+    assert origin.fork(**change, id="fork").id == fork.id
+    fork.result(30)
+    done = log(tmp_path)
+    again = orchestrator.send(ForkRun(run_id="origin", id="fork", **change))
+    assert (again.run_id, again.created) == ("fork", False)
+    assert log(tmp_path) == done
+    assert len(orchestrator.runs()) == 2
+    for other in ({"at": "look_up#1", "result": ["other"]}, {"at": "effect#1"}, {"at": "look_up#1", "input": ["dog"]}):
+        with pytest.raises(IdConflict, match="choose another id"):
+            origin.fork(**other, id="fork")
+
+
+@pytest.mark.parametrize(
     ("change", "made"), [({"result": ["given", "more"]}, 11), ({"input": {"topic": "cat", "limit": 2}}, 12)]
 )
 def test_a_fork_of_a_fork_shares_what_that_one_was_given_and_has_drawn(home, mark, tmp_path, change, made):

@@ -126,6 +126,18 @@ def test_a_message_to_a_run_that_is_sent_again_with_its_key_counts_once(api, orc
     assert run.result(30) == ["so", "so", "so"]
 
 
+def test_a_fork_that_is_asked_for_again_with_its_key_is_one_run(api, orchestrator):
+    def fork(key: str, **more: object) -> httpx.Response:
+        return api.post("/runs/sum/fork", json={**more}, headers={"Idempotency-Key": key} if key else {})
+
+    start(orchestrator, "total", "sum", a=1, b=2).result(30)
+    first, again = fork("delivery 7").json(), fork("delivery 7").json()
+    assert (first["created"], again["created"], again["run_id"]) == (True, False, first["run_id"])
+    assert fork("delivery 8").json()["run_id"] != first["run_id"] != fork("").json()["run_id"]
+    assert fork("delivery 7", input={"a": 3, "b": 4}).json()["code"] == "conflict"
+    assert fork("delivery 7", id="other").json()["code"] == "conflict"
+
+
 def test_what_stands_in_the_place_of_a_result_is_a_problem_with_its_evidence(api, orchestrator):
     start(orchestrator, "broken", "broken", why="the moon")
     failed = api.get("/runs/broken/result", params={"wait": 30})

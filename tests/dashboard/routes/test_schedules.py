@@ -28,6 +28,22 @@ def test_a_schedule_is_made_shown_triggered_and_deleted(api):
     assert api.get("/schedules/yearly").json()["code"] == "not_found"
 
 
+def test_a_run_that_is_requested_again_with_its_key_is_started_once(api, client):
+    def trigger(key: str) -> str:
+        run_id: str = api.post("/schedules/yearly/trigger", headers={"Idempotency-Key": key}).json()["run_id"]
+        return run_id
+
+    api.post("/schedules/yearly", json={"plan": PLAN})
+    first = trigger("delivery 7")
+    assert trigger("delivery 7") == first
+    assert api.get(f"/runs/{first}/result", params={"wait": 30}).json()["result"] == 7
+    schedule = client.get_schedule("yearly")
+    eventually(lambda: [firing.status for firing in schedule.last_runs()] == ["completed"])
+    second = schedule.trigger(key="delivery 8")
+    assert (schedule.trigger(key="delivery 8").id, second.result(30)) == (second.id, 7)
+    eventually(lambda: [firing.status for firing in schedule.last_runs()] == ["completed", "completed"])
+
+
 def test_what_is_not_served_cannot_be_scheduled(api, tmp_path: Path):
     (tmp_path / "other.py").write_text("")
     refused = api.post("/schedules/x", json={"plan": PLAN | {"app": str(tmp_path / "other.py")}})

@@ -359,6 +359,26 @@ def test_a_person_who_asks_for_a_run_learns_why_there_is_none():
     assert sim.happen(do.Trigger()).run_id == f"s~{stamp(START)}-2"
 
 
+@pytest.mark.parametrize("overlap", ["skip", "queue", "allow", "cancel"])
+def test_a_person_who_asks_again_with_a_key_gets_the_same_run(overlap):
+    sim = Sim(plan(every=60.0, overlap=overlap))
+    first = sim.happen(do.Trigger("a"))
+    refused = sim.happen(do.NotStarted(first.run_id, "no such file"))
+    assert not refused.refused
+    assert sim.happen(do.Trigger("a")).run_id == first.run_id, "it could not be started, so it is tried again"
+    for happened in (do.Started(first.run_id), do.Ended(first.run_id, "failed")):
+        again = sim.happen(do.Trigger("a"))
+        assert (again.run_id, again.events, again.orders) == (first.run_id, [], [])
+        sim.happen(happened)
+    other = sim.happen(do.Trigger("b"))
+    assert other.run_id != first.run_id
+    assert not sim.happen(do.Trigger("a")).events
+    if overlap in {"queue", "cancel"}:
+        waiting = sim.happen(do.Trigger("c"))
+        assert waiting.events
+        assert (sim.happen(do.Trigger("c")).run_id, sim.happen(do.Trigger("c")).events) == (waiting.run_id, [])
+
+
 def test_a_deleted_schedule_is_unknown_until_it_is_made_again():
     sim = Sim(plan(every=60.0))
     sim.happen(do.Trigger())

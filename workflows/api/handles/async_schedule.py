@@ -41,9 +41,9 @@ class AsyncSchedule(Twin[Schedule[R]], Generic[R]):
         """``"active"`` or ``"paused"``: ``await schedule.status``."""
         return self._call(lambda: self.plain.status)
 
-    async def trigger(self) -> AsyncRun[R]:
+    async def trigger(self, key: str | None = None) -> AsyncRun[R]:
         """Start a run now; see ``Schedule.trigger``."""
-        return AsyncRun(await self._call(self.plain.trigger))
+        return AsyncRun(await self._call(lambda: self.plain.trigger(key)))
 
     next_times = awaited(Schedule[Any].next_times)
     last_runs = awaited(Schedule[Any].last_runs)

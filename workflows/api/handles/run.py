@@ -323,11 +323,11 @@ class Run(Generic[R]):
             input: Other arguments for that step: by name in a mapping, in order in a list, or the only one. Without
                 ``at``, those of the workflow, by name.
             result: Result of the step, which is then not run. Without input and result the step runs again.
-            id: Id of the new run; None derives one from this run's id.
+            id: Id of the new run; None derives one from this run's id. Asked for again, the same fork is that run.
 
         Raises:
             InvalidInput: There is no such step, or the input does not fit the workflow, or both are given.
-            IdConflict: A run with this id exists.
+            IdConflict: A run with this id exists, and is not this fork.
             NotSerializable: The input or the result cannot be written as JSON.
         """
         command = checked(ForkRun, run_id=self.id, at=at, input=_as_json(input), result=_as_json(result), id=id)

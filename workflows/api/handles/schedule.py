@@ -109,11 +109,14 @@ class Schedule(Generic[R]):
         """Resume the schedule; runs for times that passed meanwhile are started as ``catch_up`` allows."""
         check_schedule(self._host.send(ResumeSchedule(name=self.name)))
 
-    def trigger(self) -> Run[R]:
+    def trigger(self, key: str | None = None) -> Run[R]:
         """Start a run now, whether the schedule is paused or not. Returns once the request is committed.
 
         If the overlap policy queues it behind an earlier run, the run exists once that has ended; until then its
         handle raises ``RunNotFound``.
+
+        Args:
+            key: Idempotency key: a request with the key of an earlier one starts no run and returns that run.
 
         Raises:
             ScheduleBusy: The overlap policy is to skip and an earlier run has not ended, or too many runs wait.
@@ -123,7 +126,7 @@ class Schedule(Generic[R]):
         if workflow is None:
             record = self._look(0)
             workflow = known_workflow(record.app, record.workflow)
-        reply = check_schedule(self._host.send(TriggerSchedule(name=self.name)))
+        reply = check_schedule(self._host.send(checked(TriggerSchedule, name=self.name, key=key)))
         assert isinstance(reply, Accepted)
         return self._host.handle(reply.run_id, workflow)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from greenroom.messages.commands import ForkRun
+from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import InvalidInput
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
@@ -60,6 +61,34 @@ def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float
         seed=seed,
     )
     return [begin, *copied, parting]
+
+
+def is_same_fork(events: Sequence[AnyEvent], other: Sequence[AnyEvent]) -> bool:
+    """Return whether two runs are forks of the same run at the same call, with the same input and result.
+
+    Args:
+        events: What the one run begins with, or all of it.
+        other: The same of the other run; it need not be a fork.
+    """
+    return same(_request(events), _request(other))
+
+
+def _request(events: Sequence[AnyEvent]) -> dict[str, Json]:
+    """Return what a run is a fork of, at which call, and what it was given; nothing if it is no fork."""
+    first = events[0]
+    if not isinstance(first, ev.RunStarted) or first.origin is None:
+        return {}
+    parting = next((event for event in events if isinstance(event, ev.RunForked) and not event.copied), None)
+    if parting is None:
+        return {"origin": first.origin, "arguments": JsonText.of_members(first.arguments)}
+    request: dict[str, Json] = {"origin": first.origin, "at": parting.key}
+    request |= {"given": parting.given, "result": parting.result}
+    for event in events:
+        if isinstance(event, ev.StepScheduled) and event.key == parting.key:
+            request["arguments"] = event.arguments
+        elif isinstance(event, ev.ChildScheduled) and event.key == parting.key:
+            request["arguments"] = JsonText.of_members(event.arguments)
+    return request
 
 
 def _check_key(history: History, command: ForkRun) -> None:

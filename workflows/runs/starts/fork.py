@@ -9,7 +9,7 @@ from greenroom.messages.commands import Accepted, ForkRun, Refused
 from greenroom.messages.core.errors import GreenroomError, InvalidInput, JournalError, SequenceConflict
 from greenroom.messages.events.events import AnyEvent
 from greenroom.workflows.decisions.inputs import Confirmed, Input, Recover
-from greenroom.workflows.decisions.replay.fork_events import forked
+from greenroom.workflows.decisions.replay.fork_events import forked, is_same_fork
 from greenroom.workflows.event_sourced.registry import Reader
 from greenroom.workflows.runs.append import append_of
 from greenroom.workflows.runs.dependencies import RunDependencies
@@ -26,7 +26,10 @@ class Runs(Reader, Protocol):
 
 
 async def fork(runs: Runs, dependencies: RunDependencies, command: ForkRun, run_id: str) -> Accepted | Refused:
-    """Start a fork with the id ``run_id``. Return after the commit. Reactor thread only."""
+    """Start a fork with the id ``run_id``, or find it if the same one was started before.
+
+    Returns after the commit. Reactor thread only.
+    """
     try:
         events = await runs.read(partial(_events_of_fork, dependencies, command, run_id))
     except InvalidInput as error:
@@ -38,8 +41,13 @@ async def fork(runs: Runs, dependencies: RunDependencies, command: ForkRun, run_
 
 def _events_of_fork(dependencies: RunDependencies, command: ForkRun, run_id: str) -> list[AnyEvent]:
     """Decide what the fork begins with. Reader's thread."""
-    past = [stored.event for stored in dependencies.journal.events(command.run_id)]
+    past = _events_of(dependencies, command.run_id)
     return forked(past, command, run_id, dependencies.clock(), secrets.token_hex(16))
+
+
+def _events_of(dependencies: RunDependencies, run_id: str) -> list[AnyEvent]:
+    """Return all events of a run. Reader's thread."""
+    return [stored.event for stored in dependencies.journal.events(run_id)]
 
 
 async def _append(runs: Runs, dependencies: RunDependencies, run_id: str, events: list[AnyEvent]) -> Accepted | Refused:
@@ -64,5 +72,8 @@ async def _append(runs: Runs, dependencies: RunDependencies, run_id: str, events
     if error is None:
         return Accepted(run_id=run_id)
     if isinstance(error, SequenceConflict):
+        begun = await runs.read(partial(_events_of, dependencies, run_id))
+        if is_same_fork(events, begun):
+            return Accepted(run_id=run_id, created=False)
         return Refused(code="conflict", message=f"run {run_id!r} exists; choose another id for the fork")
     return Refused(code="closed", message=str(error))
