@@ -14,8 +14,11 @@ from greenroom.dashboard.server import Server
 from greenroom.messages.commands import ShowTree
 from greenroom.messages.core.errors import OrchestratorClosed
 from greenroom.workflows.api.client import http
+from tests.dashboard.apps import asked
+from tests.dashboard.apps.asked import Note, desk
 from tests.dashboard.apps.offered import Word, chat
 from tests.dashboard.conftest import APP, start
+from tests.support import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -203,7 +206,7 @@ class Cutter:
         with suppress(OSError):
             while data := here.recv(65536):
                 there.sendall(data)
-                if b"/stream HTTP" in data or b"?wait=" in data:
+                if any(sign in data for sign in (b"/stream HTTP", b"?wait=", b'"session.ask"')):
                     self.awaited.set()
                     if self._at_once:
                         self.cut()
@@ -250,6 +253,49 @@ def test_a_wait_goes_on_where_a_proxy_cuts_its_connections(how: str, orchestrato
                 here.signal(Word(text=str(count)))
             got = waiting.result(30)
     assert got == (["0", "1"] if how in {"result", "until_result"} else [event.seq for event in here.events()])
+
+
+def ask(client: Client, how: str) -> str:
+    """Ask a session that waits for a person."""
+    session = client.session(desk, "ann")
+    if how == "ask":
+        return session.ask(Note(text="go"))
+    if how == "ask in time":
+        return session.ask(Note(text="go"), timeout=20, key="mine")
+    return asyncio.run(session.aio.ask(Note(text="go"), key="mine"))
+
+
+@pytest.mark.parametrize("how", ["ask", "ask in time", "aio.ask"])
+def test_a_question_goes_on_where_a_proxy_cuts_its_connections(how: str, orchestrator: Orchestrator, monkeypatch):
+    monkeypatch.setattr(http, "BRIEF", 0.0)
+    with Server(orchestrator, [asked.__file__], port=0) as server:
+        cutter = Cutter(server.url)
+        with (
+            answering(cutter) as url,
+            Client(url, server.token.value) as client,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            reply = threads.submit(ask, client, how)
+            for _ in range(2):
+                assert cutter.awaited.wait(20)
+                (question,) = eventually(orchestrator.approvals, 30)
+                cutter.cut()
+            assert cutter.awaited.wait(20)
+            orchestrator.decide(question.id, "approve")
+            assert reply.result(30) == "approve"
+    assert [turn.status for turn in orchestrator.session(desk, "ann").history()] == ["answered"]
+
+
+@pytest.mark.parametrize("how", ["ask", "aio.ask"])
+def test_a_question_that_is_cut_at_once_ends_with_an_error(how: str, orchestrator: Orchestrator):
+    with Server(orchestrator, [asked.__file__], port=0) as server:
+        proxy = Cutter(server.url, at_once=True)
+        with (
+            answering(proxy) as url,
+            Client(url, server.token.value) as client,
+            pytest.raises(OrchestratorUnreachable, match="broke off"),
+        ):
+            ask(client, how)
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -103,8 +103,8 @@ class Client(BaseOrchestrator):
     def send(self, command: Command) -> Reply:
         check_command(command)
         asking = Rounds(command)
-        with self._wire.reaching():
-            for request in asking:
+        for request in asking:
+            with asking.patience(), self._wire.reaching():
                 asking.take(_reply(self._wire.http.post("/messages", content=to_json(request), headers=_JSON)))
         return asking.reply
 
@@ -116,9 +116,9 @@ class Client(BaseOrchestrator):
         """Execute a command like ``send``, without blocking the caller's loop or a thread."""
         check_command(command)
         asking = Rounds(command)
-        with self._wire.reaching():
-            async with self._wire.asynchronous() as http:
-                for request in asking:
+        async with self._wire.asynchronous() as http:
+            for request in asking:
+                with asking.patience(), self._wire.reaching():
                     asking.take(_reply(await http.post("/messages", content=to_json(request), headers=_JSON)))
         return asking.reply
 

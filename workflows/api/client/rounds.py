@@ -1,21 +1,25 @@
 """Asking again until there is an answer, so that no single request has to last as long as the answer takes."""
 
+import math
 import secrets
 import time
 from collections.abc import Iterator
-from typing import Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, TypeGuard
 
 from greenroom.messages.commands import AskSession, Command, Refused, Reply
 from greenroom.messages.refusals import unanswered
+from greenroom.workflows.api.client.http import Waiting
 
 ROUND: Final = 30.0
 """Seconds for which one request waits."""
 
 
 class Rounds:
-    """The requests for one command. A question that may take long is several, with one key; anything else is one.
+    """The requests for one command. A question that has a key or may take long is several; anything else is one.
 
-    Iterate over the requests, and pass the reply to each to ``take``.
+    Iterate over the requests, send each within ``patience()``, and pass the reply to ``take``. A question of several
+    requests goes on with the next one if its connection broke off while it waited; its key makes them one message.
     """
 
     def __init__(self, command: Command) -> None:
@@ -27,20 +31,32 @@ class Rounds:
     def __iter__(self) -> Iterator[Command]:
         """Yield the next request, until a reply is final or the time is over."""
         command = self._command
-        if not isinstance(command, AskSession) or (command.timeout is not None and command.timeout <= ROUND):
+        if not _may_be_several(command):
             yield command
             return
         key = command.key or secrets.token_hex(16)
-        deadline = None if command.timeout is None else time.monotonic() + command.timeout
-        left = ROUND
+        longest = math.inf if command.timeout is None else command.timeout
+        none = unanswered(f"{command.session}/{command.session_key}", longest)
+        deadline = time.monotonic() + longest
+        left = longest
         while left > 0:
+            self.reply = none
             yield command.model_copy(update={"key": key, "timeout": min(ROUND, left)})
             if not (isinstance(self.reply, Refused) and self.reply.code == "timeout"):
                 return
-            left = ROUND if deadline is None else deadline - time.monotonic()
-        assert command.timeout is not None
-        self.reply = unanswered(f"{command.session}/{command.session_key}", command.timeout)
+            left = deadline - time.monotonic()
+        self.reply = none
+
+    def patience(self) -> AbstractContextManager[None]:
+        """Return what ends a request whose connection broke off while it waited, if another may follow."""
+        return Waiting() if _may_be_several(self._command) else nullcontext()
 
     def take(self, reply: Reply) -> None:
         """Take the reply to the newest request."""
         self.reply = reply
+
+
+def _may_be_several(command: Command) -> TypeGuard[AskSession]:
+    if not isinstance(command, AskSession):
+        return False
+    return command.key is not None or command.timeout is None or command.timeout > ROUND
