@@ -42,7 +42,7 @@ class Rounds:
         while left > 0:
             self.reply = none
             yield command.model_copy(update={"key": key, "timeout": min(ROUND, left)})
-            if not (isinstance(self.reply, Refused) and self.reply.code == "timeout"):
+            if not _is_unanswered(self.reply):
                 return
             left = deadline - time.monotonic()
         self.reply = none
@@ -60,3 +60,7 @@ def _may_be_several(command: Command) -> TypeGuard[AskSession]:
     if not isinstance(command, AskSession):
         return False
     return command.key is not None or command.timeout is None or command.timeout > ROUND
+
+
+def _is_unanswered(reply: Reply) -> bool:
+    return isinstance(reply, Refused) and reply.code == "timeout"
