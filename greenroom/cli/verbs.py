@@ -52,6 +52,10 @@ class Root(Verbs):
             "greenroom.cli.commands.evaluation.eval:evaluate",
             "Run cases through a workflow, have evaluators rate the results, report the pass rate.",
         ),
+        "chaos": (
+            "greenroom.cli.commands.chaos.chaos:chaos",
+            "Real faults while workflows run, and then what has to hold: run.",
+        ),
         "check": (
             "greenroom.cli.commands.maintenance.check:check",
             "Replay unfinished runs with the present code: which does it not fit?",

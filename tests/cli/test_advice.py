@@ -610,6 +610,7 @@ MENTIONS = {
     "greenroom run examples/crashing.py:squares -i count=8": None,
     'greenroom run examples/hanging.py:check -i \'texts=["aaaa", "aaab"]\'': None,
     "greenroom approvals approve ID": "greenroom approvals reject x~~approve~.1",
+    "greenroom chaos run examples/crashing.py:squares -i count=4 --seed 7 --duration 5": None,
     EVAL: None,
     f"{EVAL} --compare before.json --csv trials.csv": None,
     EVAL.replace(" --judge", " --repeat 2 --judge", 1) + " --json before.json": None,

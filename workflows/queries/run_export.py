@@ -62,18 +62,17 @@ class RunExport:
     events: Sequence[AnyEvent]
 
 
-def write_export(journal: Journal, run_id: str, path: Path) -> ExportHeader:
-    """Write the export file of a run or session, readable by its owner alone. A file of that name is replaced.
+def export_of(journal: Journal, run_id: str) -> RunExport:
+    """Return a run or session as an export file would hold it.
 
     Raises:
         LookupError: There is no such run or session.
         JournalCorrupt: Its events are damaged.
-        OSError: The file cannot be written.
     """
     row = journal.run(run_id)
     if row is None or row.kind == "schedule":
         raise LookupError(none_such(run_id))
-    events = [each for each in stored_events(journal, run_id) if each.seq <= row.last_seq]
+    events = [each.event for each in stored_events(journal, run_id) if each.seq <= row.last_seq]
     header = ExportHeader(
         greenroom_export=FORMAT,
         version=VERSION,
@@ -83,16 +82,29 @@ def write_export(journal: Journal, run_id: str, path: Path) -> ExportHeader:
         status=row.status,
         events=len(events),
     )
+    return RunExport(header, events)
+
+
+def write_export(journal: Journal, run_id: str, path: Path) -> ExportHeader:
+    """Write the export file of a run or session, readable by its owner alone. A file of that name is replaced.
+
+    Raises:
+        LookupError: There is no such run or session.
+        JournalCorrupt: Its events are damaged.
+        OSError: The file cannot be written.
+    """
+    export = export_of(journal, run_id)
+    header = export.header
     digest = sha256()
     beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123  a descriptor
-            for body in (header.model_dump_json().encode(), *(encode_event(each.event) for each in events)):
+            for body in (header.model_dump_json().encode(), *map(encode_event, export.events)):
                 # A value is kept as it was written, and JSON allows line breaks between its parts.
                 line = body.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
                 digest.update(line)
                 file.write(line)
-            end = ExportEnd(end=len(events), sha256=digest.hexdigest())
+            end = ExportEnd(end=header.events, sha256=digest.hexdigest())
             file.write(end.model_dump_json().encode() + b"\n")
         beside.replace(path)
     except BaseException:

@@ -1,7 +1,6 @@
 """``greenroom demo``: real faults on a real document, and a summary from the journal."""
 
 import json
-import os
 import secrets
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.display import values as show
 from greenroom.cli.display.values import emit, look
 from greenroom.cli.exit_codes import RUN_FAILED
+from greenroom.cli.hosting.own_command import own_environment
 from greenroom.cli.settings import Settings
 from greenroom.messages.advice import show_run
 
@@ -129,15 +129,11 @@ def _kill_orchestrator(home: "Home", run_id: str, arguments: dict[str, Any], say
     """Have another process run the workflow, kill that one in the middle, and start it again."""
     command = [sys.executable, "-m", "greenroom", "--home", str(home.path), "run", f"{APP}:brief", "--id", run_id]
     command += ["--input", json.dumps(arguments)]
-    package = Path(str(resources.files("greenroom"))).parent
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
-    }
     with (home.path / f"{run_id}.log").open("a", encoding="utf-8") as log:
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603  our own command line
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=own_environment()
             )
 
         with start() as orchestrator:

@@ -1,0 +1,130 @@
+"""What has to hold after a chaos run, read from the journal that it leaves."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from greenroom.cli.commands.chaos.workload import Rehearsed, Target, ending, result_of
+from greenroom.messages.core.equality import same
+from greenroom.messages.core.frozen import frozen
+from greenroom.messages.records.attempts import AttemptRecord
+from greenroom.messages.records.records import OVER
+from greenroom.workflows.control.checks.export_replay import replay
+from greenroom.workflows.control.checks.replay_check import ReplayChecker
+from greenroom.workflows.queries.reader import JournalQueries
+from greenroom.workflows.queries.reindex import state_faults
+from greenroom.workflows.queries.run_export import export_of
+
+REPLAYED: Final = 50
+"""Most runs that are replayed; a replay executes the workflow's code once."""
+
+
+@frozen
+class Invariant:
+    """Something that has to hold whatever was killed."""
+
+    sentence: str
+    broken: tuple[str, ...]
+    """What contradicts it, in sentences; nothing if it holds."""
+
+
+@frozen
+class Left:
+    """What a chaos run has left."""
+
+    reads: JournalQueries
+    accepted: Mapping[str, Target]
+    """The runs whose start was acknowledged."""
+    rehearsed: Mapping[Target, Rehearsed]
+    """How workflows end without faults."""
+    processes: tuple[str, ...]
+    """Sentences about processes that are still there."""
+
+
+Look: TypeAlias = Callable[[Left], Iterator[str]]
+
+
+def invariants(left: Left) -> Iterator[Invariant]:
+    """Yield all that has to hold, with what contradicts it. The journal's orchestrator has ended."""
+    for sentence, look in _ALL.items():
+        yield Invariant(sentence, tuple(look(left)))
+
+
+def _lost(left: Left) -> Iterator[str]:
+    for run_id in left.accepted:
+        if left.reads.journal.run(run_id) is None:
+            yield f"run {run_id} was accepted, and is not in the journal"
+
+
+def _unlike(left: Left) -> Iterator[str]:
+    """Yield how runs and their children end otherwise than they do without faults."""
+    for row in left.reads.journal.runs(kind="run", limit=None):
+        if row.id not in left.accepted and row.status not in OVER:
+            yield f"run {row.id} is {row.status}"
+        elif row.id in left.accepted and row.status != "completed":
+            yield f"run {row.id} {ending(left.reads.run(row.id))}"
+
+
+def _results(left: Left) -> Iterator[str]:
+    for run_id, target in left.accepted.items():
+        row, rehearsed = left.reads.journal.run(run_id), left.rehearsed[target]
+        if row is None or row.status != "completed" or not rehearsed.fixed:
+            continue
+        if not same(result_of(left.reads, run_id), rehearsed.result):
+            yield f"run {run_id} has another result than {target.title} has without faults"
+
+
+def _damage(left: Left) -> Iterator[str]:
+    for fault in left.reads.journal.faults():
+        yield fault.sentence
+
+
+def _state(left: Left) -> Iterator[str]:
+    for fault in state_faults(left.reads.journal):
+        yield fault.sentence
+
+
+def _attempts(left: Left) -> Iterator[str]:
+    for row in left.reads.journal.runs(kind="run", status=list(OVER), limit=None):
+        for step in left.reads.steps(row.id):
+            for what in miscounted(step.attempts):
+                yield f"step {step.key} of run {row.id}: {what}"
+
+
+def miscounted(attempts: tuple[AttemptRecord, ...]) -> Iterator[str]:
+    """Yield what is wrong with the attempts of a step whose run is over."""
+    numbers = [attempt.number for attempt in attempts]
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield f"its attempts are numbered {numbers}"
+    for attempt in attempts:
+        if attempt.outcome is None:
+            yield f"attempt {attempt.number} has no outcome"
+    succeeded = [attempt.number for attempt in attempts if attempt.outcome == "ok"]
+    if len(succeeded) > 1:
+        yield f"attempts {succeeded} have succeeded, and one is enough"
+
+
+def _replays(left: Left) -> Iterator[str]:
+    run_ids = list(left.accepted)
+    with ReplayChecker() as checker:
+        for run_id in run_ids[:: len(run_ids) // REPLAYED + 1]:
+            if left.reads.journal.run(run_id) is None:
+                continue
+            difference = replay(export_of(left.reads.journal, run_id), left.accepted[run_id].app, checker)
+            if difference:
+                yield f"run {run_id}: {difference}"
+
+
+def _processes(left: Left) -> Iterator[str]:
+    yield from left.processes
+
+
+_ALL: Final[dict[str, Look]] = {
+    "every run that was accepted is in the journal": _lost,
+    "every run ends as it does without faults": _unlike,
+    "every result is the one that there is without faults": _results,
+    "the journal is whole": _damage,
+    "the state of every run is what its events lead to": _state,
+    "every attempt is counted once and has an outcome, and at most one per step succeeds": _attempts,
+    "the code, run again, asks for what the runs asked for": _replays,
+    "no process is left": _processes,
+}

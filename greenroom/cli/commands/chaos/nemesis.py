@@ -1,0 +1,76 @@
+"""Injects faults: hits one of the processes that a fault may hit."""
+
+import signal
+from typing import TYPE_CHECKING, assert_never
+
+import psutil
+
+from greenroom.cli.commands.chaos.faults import Fault
+from greenroom.cli.commands.chaos.orchestrator_process import OrchestratorProcess
+from greenroom.messages.commands import KillWorker, ListWorkers, Workers
+from greenroom.messages.core.errors import WorkerNotFound
+
+if TYPE_CHECKING:
+    from greenroom.messages.records.records import WorkerRecord
+
+NAMES = {"zygote": "greenroom-zyg", "keeper": "greenroom-keep"}
+"""Names by which the kernel knows the processes that start workers."""
+
+
+def strike(orchestrator: OrchestratorProcess, fault: Fault) -> str:
+    """Inject a fault. Return what was hit in a few words, or nothing if there was nothing to hit."""
+    match fault.kind:
+        case "kill":
+            return _hit_worker(orchestrator, fault, signal.SIGKILL)
+        case "hang":
+            return _hit_worker(orchestrator, fault, signal.SIGSTOP)
+        case "zygote" | "keeper":
+            return _kill_backend(orchestrator, fault)
+        case "orchestrator":
+            pid = orchestrator.pid
+            orchestrator.crash()
+            return f"kill -9 {pid}: the orchestrator, which goes on with pid {orchestrator.pid}"
+        case _:
+            assert_never(fault.kind)
+
+
+def _hit_worker(orchestrator: OrchestratorProcess, fault: Fault, number: signal.Signals) -> str:
+    """Send a signal to a worker, to a busy one if there is any."""
+    reply = orchestrator.ask(ListWorkers())
+    assert isinstance(reply, Workers)
+    workers = [worker for worker in reply.workers if worker.pid is not None]
+    busy = [worker for worker in workers if worker.status == "busy"] or workers
+    if not busy:
+        return ""
+    worker = busy[int(fault.choice * len(busy))]
+    try:
+        orchestrator.ask(KillWorker(worker=worker.id, signal=number))
+    except WorkerNotFound:  # it has ended meanwhile
+        return ""
+    what = "kill -9" if number == signal.SIGKILL else "kill -STOP"
+    return f"{what} {worker.pid}: {_told(worker)}"
+
+
+def _told(worker: "WorkerRecord") -> str:
+    if worker.run_id is None:
+        return worker.id
+    return f"{worker.id}, busy with {worker.run_id}" + (f" {worker.step}" if worker.step else "")
+
+
+def _kill_backend(orchestrator: OrchestratorProcess, fault: Fault) -> str:
+    name = NAMES[fault.kind]
+    found: list[psutil.Process] = []
+    for process in orchestrator.below():
+        try:
+            if process.name() == name:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    if not found:
+        return ""
+    process = found[int(fault.choice * len(found))]
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return ""
+    return f"kill -9 {process.pid}: a {fault.kind}, and with it every worker that it has started"

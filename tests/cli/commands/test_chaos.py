@@ -1,0 +1,159 @@
+"""Chaos by command: real processes die while workflows run, and what is said about it afterwards is true."""
+
+import signal
+from itertools import islice
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from greenroom.cli.commands.chaos.faults import FaultKind, faults
+from greenroom.cli.commands.chaos.invariants import miscounted
+from greenroom.messages.core.failures import Outcome
+from greenroom.messages.records.attempts import AttemptRecord
+from tests.cli.conftest import CommandLine
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+APP = """
+import asyncio
+import os
+import time
+
+from greenroom import LLM, random, sleep, tool, workflow
+
+write = LLM("write")
+
+
+@tool
+def square(number: int) -> int:
+    time.sleep(0.03)
+    return number * number
+
+
+@workflow
+async def part(number: int) -> int:
+    await sleep(0.02)
+    return await square(number)
+
+
+@workflow
+async def tangle(width: int = 3) -> str:
+    squares = await asyncio.gather(*(square(number) for number in range(width)), part(7))
+    return f"{await write('otters')} {sum(squares)}"
+
+
+@workflow
+async def chancy() -> int:
+    if os.getpid() % 2:
+        return await square(1)
+    return await part(1)
+
+
+@workflow
+async def drawn() -> float:
+    return random()
+
+
+@workflow
+async def failing() -> None:
+    raise ValueError("no luck")
+"""
+
+
+@pytest.fixture
+def app(greenroom: CommandLine) -> CommandLine:
+    (greenroom.folder / "chaotic.py").write_text(APP)
+    return greenroom
+
+
+def test_whatever_is_killed_all_runs_end_as_they_do_without_faults(app: CommandLine) -> None:
+    given = ("--seed", "558", "--duration", "8", "--every", "0.2", "-o", "json")
+    report = app.result_of("chaos", "run", "chaotic.py:tangle", "-i", "width=4", *given)
+    assert all(invariant["broken"] == [] for invariant in report["invariants"]), report
+    assert set(report["faults"]) == set(KINDS)
+    assert report["runs"] > 8
+    assert report["attempts"]["ok"] >= 6 * (report["runs"] + 2)
+    assert report["attempts"]["crash"] > 0
+    assert report["home"] is None
+    assert list((app.home / "chaos").iterdir()) == [], "nothing is kept if all is well"
+
+
+def test_code_that_asks_for_something_else_when_it_runs_again_is_found(app: CommandLine) -> None:
+    told = app("chaos", "run", "chaotic.py:chancy", "--seed", "1", "--duration", "4", "--every", "0.2", code=1).out
+    assert "✖ the code, run again, asks for what the runs asked for" in told or "✖ every run ends" in told
+    assert "✔ the journal is whole" in told
+    home = Path(told.splitlines()[-1].rpartition(" ")[2])
+    assert (home / "journal.db").is_file()
+    assert app("--home", str(home), "runs", "list", "--limit", "1").out
+
+
+def test_results_that_differ_by_themselves_are_not_compared(app: CommandLine) -> None:
+    told = app(
+        "chaos", "run", "chaotic.py:drawn", "--faults", "kill", "--duration", "1", "--every", "0.3", "--keep"
+    ).out
+    assert "its results differ, so they are not compared" in told
+    assert "the journal and the logs are in" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "Missing argument"),
+        (("chaotic.py",), 2, "names no workflow"),
+        (("chaotic.py:tangel",), 3, "did you mean 'tangle'"),
+        (("app.py:total",), 2, "a: is missing"),
+        (("chaotic.py:tangle", "app.py:total", "-i", "a=1"), 2, "a: is not a parameter"),
+        (("chaotic.py:failing",), 1, "does not complete without faults either: run rehearsal-1-1 is failed"),
+        (("app.py:taught", "--settle", "1"), 1, "a workload has to end by itself"),
+        (("chaotic.py:tangle", "--faults", "kill,flood"), 2, "there is no fault 'flood'; there are: kill, hang"),
+        (("chaotic.py:tangle", "--faults", ""), 2, "there is no fault ''"),
+        (("chaotic.py:tangle", "--duration", "0.1", "--every", "9"), 1, "no fault came within 0.1 s"),
+        (("chaotic.py:tangle", "--duration", "0"), 2, "--duration"),
+    ],
+    ids=str,
+)
+def test_what_is_no_workload_is_refused_with_the_reason(
+    app: CommandLine, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    assert words in app("chaos", "run", *arguments, code=code).err
+    if code != 1:
+        assert not list(app.home.glob("chaos/*")), "nothing was run, so nothing is kept"
+
+
+def test_an_interrupted_chaos_leaves_no_process(app: CommandLine) -> None:
+    process = app.start("chaos", "run", "chaotic.py:tangle", "--duration", "60", "--every", "0.2")
+    assert process.stdout is not None
+    while "kill -" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+
+
+def test_a_seed_gives_the_same_faults_of_the_chosen_kinds() -> None:
+    drawn = list(islice(faults(7, KINDS, 0.4), 500))
+    assert drawn == list(islice(faults(7, tuple(reversed(KINDS)), 0.4), 500))
+    assert drawn != list(islice(faults(8, KINDS, 0.4), 500))
+    assert {fault.kind for fault in drawn} == set(KINDS)
+    assert all(0.2 <= fault.pause <= 0.6 and 0 <= fault.choice < 1 for fault in drawn)
+    assert {fault.kind for fault in islice(faults(7, ("hang", "zygote"), 1.0), 100)} == {"hang", "zygote"}
+
+
+def attempt(number: int, outcome: Outcome | None) -> AttemptRecord:
+    return AttemptRecord.model_construct(number=number, outcome=outcome)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "wrong"),
+    [
+        ([], []),
+        ([attempt(1, "crash"), attempt(2, "ok")], []),
+        ([attempt(1, "crash"), attempt(3, "ok")], ["its attempts are numbered [1, 3]"]),
+        ([attempt(1, "crash"), attempt(1, "ok")], ["its attempts are numbered [1, 1]"]),
+        ([attempt(1, None), attempt(2, "ok")], ["attempt 1 has no outcome"]),
+        ([attempt(1, "ok"), attempt(2, "ok")], ["attempts [1, 2] have succeeded, and one is enough"]),
+    ],
+)
+def test_attempts_that_are_miscounted_are_told(attempts: list[AttemptRecord], wrong: list[str]) -> None:
+    assert list(miscounted(tuple(attempts))) == wrong
