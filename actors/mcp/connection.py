@@ -25,7 +25,7 @@ from mcp.types import (
     TextContent,
     Tool,
 )
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from greenroom.actors.mcp.definition import McpDefinition
 from greenroom.actors.mcp.http import LastAnswer, http_client
@@ -111,16 +111,16 @@ class Connection:
 
     async def _list(self) -> list[Tool]:
         """Ask for all tools, page by page."""
-        tools: list[Tool] = []
+        tools: dict[str, Tool] = {}  # one for each name, as a call names no more
         cursor: str | None = None
         for _ in range(_PAGES):
             page = await self._client.session.list_tools(params=PaginatedRequestParams(cursor=cursor))
-            tools += page.tools
-            cursor = page.next_cursor
-            if cursor is None:
+            tools.update((tool.name, tool) for tool in page.tools)
+            if page.next_cursor in {None, cursor}:  # some servers name the last page for ever
                 break
-        self._tools = {tool.name: tool for tool in tools}
-        return tools
+            cursor = page.next_cursor
+        self._tools = tools
+        return list(tools.values())
 
     async def _check_name(self, name: str) -> None:
         if name not in self._tools:
@@ -160,6 +160,10 @@ class Connection:
                     raise
                 given, state, resumed = None, None, False
                 continue
+            except ValidationError as error:
+                fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+                place = ".".join(map(str, fault["loc"]))
+                raise Fatal(f"{self._definition.title} answered wrongly: {place}: {fault['msg']}") from None  # noqa: EM102
             if not isinstance(result, InputRequiredResult):
                 assert isinstance(result, CallToolResult)
                 return _value(result, f"tool `{name}` of {self._definition.title}")
