@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from difflib import get_close_matches
@@ -47,6 +48,12 @@ _FINAL: Final = frozenset(range(HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR)
 _ROUNDS: Final = 20
 """Most times that a call is sent again because the server asked for it."""
 
+_PIECE_OF_INPUT: Final = re.compile(
+    r" \[type=\w+, input_value=.*?, input_type=\w+\](?:\s+For further information visit \S+)?", re.DOTALL
+)
+"""What pydantic adds to a fault in a message. A secret that the server repeats may be cut there, and would not be
+recognized any more."""
+
 
 class Connection:
     """A connection to a server.
@@ -86,7 +93,8 @@ class Connection:
             self._raise_for_status(error)
             if error.code == CONNECTION_CLOSED:
                 await self._raise_if_lost(error)
-            raise Fatal(f"{self._definition.title} refused the request: {error} (code {error.code})") from None  # noqa: EM102
+            said = _PIECE_OF_INPUT.sub("", str(error))
+            raise Fatal(f"{self._definition.title} refused the request: {said} (code {error.code})") from None  # noqa: EM102
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -161,9 +169,7 @@ class Connection:
                 given, state, resumed = None, None, False
                 continue
             except ValidationError as error:
-                fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-                place = ".".join(map(str, fault["loc"]))
-                raise Fatal(f"{self._definition.title} answered wrongly: {place}: {fault['msg']}") from None  # noqa: EM102
+                raise Fatal(f"{self._definition.title} answered wrongly: {_fault(error)}") from None  # noqa: EM102
             if not isinstance(result, InputRequiredResult):
                 assert isinstance(result, CallToolResult)
                 return _value(result, f"tool `{name}` of {self._definition.title}")
@@ -254,8 +260,14 @@ def _first(error: BaseException) -> BaseException:
 
 def _sentence(error: BaseException) -> str:
     """Return an exception in one line."""
-    text = " ".join(str(error).split()).rstrip(".")
+    text = " ".join(_PIECE_OF_INPUT.sub("", str(error)).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _fault(error: ValidationError) -> str:
+    """Return what is wrong with a message, without what it holds."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'message'}: {first['msg']}"
 
 
 def _described(tool: Tool) -> dict[str, Any]:

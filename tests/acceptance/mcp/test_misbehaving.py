@@ -72,6 +72,7 @@ def see(orchestrator: Orchestrator, path: str, outcome: str, said: str, figure: 
     (_, (text, failed), (after, again)) = [("", False), *told(run)]
     assert (after, again) == ("some text", False)
     assert said in text
+    assert "input_value" not in text, "it may hold a part of a secret, which nobody recognizes"
     assert failed == (outcome != "ok")
     attempts = [each for step in run.steps() if step.name == "write" for each in step.attempts]
     assert [attempt.outcome for attempt in attempts] == [outcome]
@@ -158,6 +159,7 @@ def park(orchestrator: Orchestrator, path: str) -> tuple[str, float]:
     with pytest.raises(RunParked) as parked:
         run.result(60)
     assert not [step for step in run.steps() if "model" in step.key]  # nothing was spent
+    assert "input_value" not in str(parked.value), "it may hold a part of a secret, which nobody recognizes"
     events = list(run.events())
     return str(parked.value), (events[-1].event.at - events[0].event.at)
 
@@ -194,6 +196,7 @@ def test_a_server_that_cannot_be_used_from_the_start_is_started_once_and_parks_t
         ("401", "answered with HTTP status 401: correct headers="),
         ("404", "answered with HTTP status 404: correct url="),
         ("redirect", "does not speak the protocol: MCPError: Redirect to"),
+        ("no-message", "does not speak the protocol: MCPError: Failed to parse JSON response: 4 validation errors for"),
         ("page", "does not speak the protocol: MCPError: Unexpected content type: text/html; correct url="),
         ("endless-body", "answered with more than 64 MiB"),
         ("endless-comments", "did not answer within 2 s of its start, its start_timeout"),
