@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from difflib import get_close_matches
@@ -25,7 +26,7 @@ from mcp.types import (
     TextContent,
     Tool,
 )
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from greenroom.actors.mcp.definition import McpDefinition
 from greenroom.actors.mcp.http import LastAnswer, http_client
@@ -46,6 +47,12 @@ _FINAL: Final = frozenset(range(HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR)
 """HTTP statuses that a server has for the first requests also the next time, if it cannot be used because of them."""
 _ROUNDS: Final = 20
 """Most times that a call is sent again because the server asked for it."""
+
+_PIECE_OF_INPUT: Final = re.compile(
+    r" \[type=\w+, input_value=.*?, input_type=\w+\](?:\s+For further information visit \S+)?", re.DOTALL
+)
+"""What pydantic adds to a fault in a message. A secret that the server repeats may be cut there, and would not be
+recognized any more."""
 
 
 class Connection:
@@ -86,7 +93,8 @@ class Connection:
             self._raise_for_status(error)
             if error.code == CONNECTION_CLOSED:
                 await self._raise_if_lost(error)
-            raise Fatal(f"{self._definition.title} refused the request: {error} (code {error.code})") from None  # noqa: EM102
+            said = _PIECE_OF_INPUT.sub("", str(error))
+            raise Fatal(f"{self._definition.title} refused the request: {said} (code {error.code})") from None  # noqa: EM102
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -111,16 +119,16 @@ class Connection:
 
     async def _list(self) -> list[Tool]:
         """Ask for all tools, page by page."""
-        tools: list[Tool] = []
+        tools: dict[str, Tool] = {}  # one for each name, as a call names no more
         cursor: str | None = None
         for _ in range(_PAGES):
             page = await self._client.session.list_tools(params=PaginatedRequestParams(cursor=cursor))
-            tools += page.tools
-            cursor = page.next_cursor
-            if cursor is None:
+            tools.update((tool.name, tool) for tool in page.tools)
+            if page.next_cursor in {None, cursor}:  # some servers name the last page for ever
                 break
-        self._tools = {tool.name: tool for tool in tools}
-        return tools
+            cursor = page.next_cursor
+        self._tools = tools
+        return list(tools.values())
 
     async def _check_name(self, name: str) -> None:
         if name not in self._tools:
@@ -160,6 +168,8 @@ class Connection:
                     raise
                 given, state, resumed = None, None, False
                 continue
+            except ValidationError as error:
+                raise Fatal(f"{self._definition.title} answered wrongly: {_fault(error)}") from None  # noqa: EM102
             if not isinstance(result, InputRequiredResult):
                 assert isinstance(result, CallToolResult)
                 return _value(result, f"tool `{name}` of {self._definition.title}")
@@ -250,8 +260,14 @@ def _first(error: BaseException) -> BaseException:
 
 def _sentence(error: BaseException) -> str:
     """Return an exception in one line."""
-    text = " ".join(str(error).split()).rstrip(".")
+    text = " ".join(_PIECE_OF_INPUT.sub("", str(error)).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _fault(error: ValidationError) -> str:
+    """Return what is wrong with a message, without what it holds."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'message'}: {first['msg']}"
 
 
 def _described(tool: Tool) -> dict[str, Any]:

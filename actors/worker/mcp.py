@@ -175,10 +175,10 @@ class ServerActor(WorkerActor):
         """Kill the server with all that is below it, and end this process: a hung server is not closed politely.
 
         The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes. It must be the
-        last that is written, and a server that loses its output may write a traceback.
+        last line that is written, and a server that loses its output may write a traceback.
         """
         kill_descendants()
-        sys.stderr.write(f"SystemExit: {why}\n")
+        sys.stderr.write(f"SystemExit: {' '.join(str(why).split())}\n")
         sys.stderr.flush()
         final = why.final if isinstance(why, ServerLost) else isinstance(why, DefinitionError)
         os._exit(_LOST if self._connection is not None else CANNOT_START if final else NOT_YET)

@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from greenroom.messages.codecs.codec import check_value
 from greenroom.messages.core.errors import CodecError, UnknownMessage
-from greenroom.messages.core.json_scanner import OddName, check_numbers, check_written, cut, kind_of
+from greenroom.messages.core.json_scanner import OddName, check_numbers, check_written, cut, has_any, kind_of
 from greenroom.messages.core.message import MARK, Event, Json, Message, MessageValues, SplicedValues, ValueField
 from greenroom.messages.events.events import AnyEvent
 
@@ -145,8 +145,9 @@ def _any_event() -> Any:
 def _cut_event(body: bytes) -> tuple[str | bytes, MessageValues | None]:
     """Cut the values out of a long event; see ``decode_event``."""
     text = body.decode()
-    fields, tables = _places(kind_of(text))
-    if not fields and not tables:
+    fields, tables, deeper = _places(kind_of(text))
+    # Where a part of the event holds values as well, these would be taken for numbers of values that were cut out.
+    if not (fields or tables) or has_any(text, deeper):
         check_numbers(body)
         return body, None
     try:
@@ -158,12 +159,28 @@ def _cut_event(body: bytes) -> tuple[str | bytes, MessageValues | None]:
 
 
 @cache
-def _places(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields of an event type that hold a value, and those that hold values by name."""
+def _places(kind: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the fields of an event type that hold a value, those with values by name, and those with values deeper."""
     model = _MODELS.get(kind, Message)
     found = model.model_fields.items()
     fields = tuple(name for name, field in found if any(isinstance(each, ValueField) for each in field.metadata))
-    return fields, tuple(name for name, field in found if field.annotation == dict[str, Json])
+    tables = tuple(name for name, field in found if field.annotation == dict[str, Json])
+    deeper = (name for name, field in found if name not in tables and _has_values(field.annotation))
+    return fields, tables, tuple(deeper)
+
+
+def _has_values(annotation: Any, above: frozenset[Any] = frozenset()) -> bool:
+    """Return whether something of this type may hold users' values. ``above`` are the models that it is a part of."""
+    if annotation == Json:
+        return True
+    parts = get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in above:
+        fields = annotation.model_fields.values()
+        if any(isinstance(each, ValueField) for field in fields for each in field.metadata):
+            return True
+        above |= {annotation}
+        parts = tuple(field.annotation for field in fields)
+    return any(_has_values(part, above) for part in parts)
 
 
 _MODELS: Final[dict[str, type[Event]]] = {

@@ -186,6 +186,12 @@ def kind_of(body: str) -> str:
     return kind if isinstance(kind, str) else ""
 
 
+def has_any(body: str, names: tuple[str, ...]) -> bool:
+    """Return whether a JSON object has one of these members, other than null and an empty list."""
+    has = " OR ".join(f"ifnull(?1 ->> ?{place}, '[]') <> '[]'" for place, _ in enumerate(names, 2))
+    return bool(names) and bool(_ask(f"SELECT {has}", body, *(f"$.{name}" for name in names))[0])
+
+
 def cut(body: str, fields: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, list[JsonText]]:
     """Cut values out of a JSON object. Numbers, counted from 0, take their places.
 

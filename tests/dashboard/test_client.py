@@ -30,7 +30,7 @@ from greenroom import (
 from greenroom.dashboard.server import Server
 from greenroom.messages.commands import Refused, SignalRun, StartRun
 from greenroom.workflows.home.home import began
-from tests.dashboard.apps.offered import Word, total
+from tests.dashboard.apps.offered import Word, chat, total
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
 
@@ -144,6 +144,17 @@ def test_what_is_refused_there_is_raised_here(client):
     odd = client.send(StartRun(run_id="odd", app=str(APP), workflow="total", arguments={}))
     assert isinstance(odd, Refused)
     assert odd.code == "invalid"
+
+
+@pytest.mark.parametrize("name", [".", "..", "...", "a.b"])
+def test_runs_and_sessions_are_found_by_names_of_dots(name, client, orchestrator):
+    """Clients leave the parts ``.`` and ``..`` out of paths, or take them for the folder above."""
+    run = client.start_app(APP, "total", {"a": 3, "b": 4}, id=name)
+    assert (run.id, run.result(30)) == (name, 7)
+    assert run.steps() == orchestrator.get(name).steps()
+    talk = client.session(chat, name)
+    talk.ask(Word(text="hello"), timeout=30)
+    assert talk.history() == orchestrator.session(chat, name).history()
 
 
 def test_a_run_is_steered_and_followed(client):

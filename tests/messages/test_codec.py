@@ -15,9 +15,11 @@ from greenroom.messages.codecs.command_codec import COMMANDS, REPLIES
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import CancelRun, Command, Reply, StartRun
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from greenroom.messages.events.events import AnyEvent, RunCompleted, StepCompleted
+from greenroom.messages.events.events import AnyEvent, RunCompleted, StepCompleted, StepScheduled
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 from greenroom.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker
+from greenroom.messages.options.policy import StepOptions
+from greenroom.messages.transcript import Entry, TranscriptUse
 from tests.messages.drawing import members, messages
 
 UNIONS = [(COMMANDS, Command), (REPLIES, Reply), (TO_WORKER, ToWorker), (FROM_WORKER, FromWorker)]
@@ -59,6 +61,24 @@ def test_the_fields_of_an_envelope_are_checked_when_it_is_written() -> None:
 @given(data=st.data())
 def test_every_event_comes_back_equal_from_the_journals_json(model: type[BaseModel], data: Any) -> None:
     event = data.draw(messages(model))
+    body = encode_event(event)
+    assert decode_event(body) == event
+    assert decode_event(body[:-1] + b" " * 2**16 + b"}") == event, "values of long events are read in another way"
+
+
+def test_a_long_conversation_comes_back_equal_from_the_journals_json() -> None:
+    """Its messages are values deep in an event whose arguments are a value too. One is a number, as cut ones have."""
+    entries = tuple(Entry(message=message) for message in (0, {"role": "user", "text": "a" * 2**17}))
+    event = StepScheduled(
+        at=1.0,
+        key="desk#1/model#1",
+        name="model",
+        kind="llm",
+        step="app:desk",
+        arguments={"prompt": "b"},
+        options=StepOptions(),
+        transcript=TranscriptUse(tip="t", new=entries),
+    )
     assert decode_event(encode_event(event)) == event
 
 

@@ -1,6 +1,7 @@
 """What an agent may use as a tool: steps, other LLMs, workflows, and tools of MCP servers."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -121,15 +122,21 @@ async def agent_tools(given: Sequence[Any], title: str) -> list[AgentTool]:
         DefinitionError: A server has a tool with the name of another tool.
     """
     found: list[AgentTool] = []
+    listed: list[McpTool] = []
     for each in given:
         if isinstance(each, McpServer):
-            found.extend(map(ServerTool, await each.tools()))
+            tools = await each.tools()
+            listed += tools
+            found += map(ServerTool, tools)
         else:
             found.append(CallableTool(each))
-    names = [tool.schema.name for tool in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, number in Counter(tool.schema.name for tool in found).items() if number > 1)
     if twice:
-        msg = f"{title} has more than one tool of the name {', '.join(map(repr, twice))}: leave one of them out"
+        those = [f"`{each.name}` of {each.server.definition.title}" for each in listed if tool_name(each.name) in twice]
+        msg = (
+            f"{title} has more than one tool of the name {', '.join(map(repr, twice))}, as a model would see them: "
+            f"leave one of them out. From servers come {', '.join(those)}"
+        )
         raise DefinitionError(msg)
     return found
 

@@ -1,6 +1,7 @@
 """A served orchestrator is driven by an MCP client that knows nothing but the command ``greenroom mcp``."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -159,6 +160,26 @@ def test_a_server_that_has_another_port_after_its_restart_is_found_again(tmp_pat
 
     with ExitStack() as servers:
         first = servers.enter_context(served(home))
+        driven(home, story)
+
+
+def test_a_call_whose_server_is_killed_says_that_it_may_have_been_taken_and_goes_on_with_the_next_one(tmp_path):
+    home = tmp_path / "home"
+
+    async def story(_client: Client, call: Call) -> None:
+        waiting = asyncio.create_task(call("start_run", workflow="waits", run_id="..", wait=60))
+        while await call("list_runs") == []:
+            pass
+        os.kill(json.loads((home / "orchestrator.json").read_text())["pid"], signal.SIGKILL)
+        said = await waiting
+        assert "broke off before it had answered; what it was asked may have been taken: ask again" in said
+        servers.close()
+        servers.enter_context(served(home))
+        assert (await call("start_run", workflow="waits", run_id=".."))["run_id"] == ".."
+        assert len(await call("list_runs")) == 1
+
+    with ExitStack() as servers:
+        servers.enter_context(served(home))
         driven(home, story)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from greenroom import Orchestrator, RunParked
+from greenroom import Orchestrator, RunFailed, RunParked
 from tests.acceptance.apps.mcp.rogue_mcp_http import RogueServer, rogue
 from tests.acceptance.harness import pools
 from tests.acceptance.kills.agents.test_agents import told
@@ -72,6 +72,7 @@ def see(orchestrator: Orchestrator, path: str, outcome: str, said: str, figure: 
     (_, (text, failed), (after, again)) = [("", False), *told(run)]
     assert (after, again) == ("some text", False)
     assert said in text
+    assert "input_value" not in text, "it may hold a part of a secret, which nobody recognizes"
     assert failed == (outcome != "ok")
     attempts = [each for step in run.steps() if step.name == "write" for each in step.attempts]
     assert [attempt.outcome for attempt in attempts] == [outcome]
@@ -105,6 +106,9 @@ def see(orchestrator: Orchestrator, path: str, outcome: str, said: str, figure: 
         ("answers twice", "ok", "written"),
         ("long answer", "error", " bytes is over the limit of 16777216 bytes"),
         ("other tools", "error", "there is no tool write any more"),
+        ("no content", "error", "MCP server `rogue` answered wrongly: content: Field required"),
+        ("last page for ever", "ok", "written"),
+        ("tools without end", "ok", "written"),
     ],
 )
 def test_the_model_is_told_in_time_nothing_is_left_and_the_next_call_works(
@@ -155,6 +159,7 @@ def park(orchestrator: Orchestrator, path: str) -> tuple[str, float]:
     with pytest.raises(RunParked) as parked:
         run.result(60)
     assert not [step for step in run.steps() if "model" in step.key]  # nothing was spent
+    assert "input_value" not in str(parked.value), "it may hold a part of a secret, which nobody recognizes"
     events = list(run.events())
     return str(parked.value), (events[-1].event.at - events[0].event.at)
 
@@ -191,6 +196,7 @@ def test_a_server_that_cannot_be_used_from_the_start_is_started_once_and_parks_t
         ("401", "answered with HTTP status 401: correct headers="),
         ("404", "answered with HTTP status 404: correct url="),
         ("redirect", "does not speak the protocol: MCPError: Redirect to"),
+        ("no-message", "does not speak the protocol: MCPError: Failed to parse JSON response: 4 validation errors for"),
         ("page", "does not speak the protocol: MCPError: Unexpected content type: text/html; correct url="),
         ("endless-body", "answered with more than 64 MiB"),
         ("endless-comments", "did not answer within 2 s of its start, its start_timeout"),
@@ -214,3 +220,16 @@ def test_a_url_that_may_work_a_moment_later_is_tried_again(mode, orchestrator, r
     sentence, _ = park(orchestrator, path)
     assert "die as often as they are started" in sentence
     assert remote.connections >= 6
+
+
+def test_a_sentence_of_several_lines_is_quoted_as_a_whole(orchestrator, tmp_path):
+    sentence, _ = park(orchestrator, write_app(tmp_path, command=command("refuses to list", tmp_path)))
+    assert "MCP server `rogue` refused the request: no licence for you (code -32000)" in sentence
+
+
+def test_two_tools_that_a_model_could_not_tell_apart_are_named_with_their_server(orchestrator, tmp_path):
+    run = orchestrator.start_app(write_app(tmp_path, command=command("two names alike", tmp_path)), "consult", {})
+    with pytest.raises(RunFailed) as failed:
+        run.result(60)
+    assert "more than one tool of the name 'read_all', as a model would see them" in str(failed.value)
+    assert "`read.all` of MCP server `rogue`, `read_all` of MCP server `rogue`" in str(failed.value)

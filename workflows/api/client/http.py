@@ -129,13 +129,7 @@ class Wire:
             self._look_again()
             raise
         except httpx.TransportError as error:
-            rest = "what it was asked may have been taken: ask again, with the same id or key"
-            if isinstance(error, httpx.ReadTimeout):
-                msg = f"the orchestrator at {self.url} has not answered in time; {rest}"
-            elif isinstance(error, _BREAKS):
-                msg = f"the connection to the orchestrator at {self.url} broke off before it had answered; {rest}"
-            else:
-                msg = f"the orchestrator at {self.url} cannot be reached; start it with {serve()}, and look at its url"
+            msg = not_reached(error, self.url)
             if self._look_again():
                 msg = f"{msg.partition(';')[0]}; it is served at {self.url} now: ask again, with the same id or key"
             raise errors.OrchestratorUnreachable(msg) from error
@@ -172,6 +166,16 @@ class Waiting:
         """Return whether the error is dropped."""
         broke = isinstance(error, errors.OrchestratorUnreachable) and isinstance(error.__cause__, _BREAKS)
         return broke and time.monotonic() - self._begun >= BRIEF
+
+
+def not_reached(error: httpx.TransportError, url: str) -> str:
+    """Return the sentence about a request that was not answered, which says whether it may have been taken."""
+    rest = "what it was asked may have been taken: ask again, with the same id or key"
+    if isinstance(error, httpx.ReadTimeout):
+        return f"the orchestrator at {url} has not answered in time; {rest}"
+    if isinstance(error, _BREAKS):
+        return f"the connection to the orchestrator at {url} broke off before it had answered; {rest}"
+    return f"the orchestrator at {url} cannot be reached; start it with {serve()}, and look at its url"
 
 
 def good(response: httpx.Response) -> httpx.Response:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
 
 import httpx
 from mcp.server import MCPServer
@@ -15,8 +14,8 @@ from typing_extensions import override
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.messages.records.records import RunStatus
 from greenroom.version import VERSION
-from greenroom.workflows.api.client.http import good
-from greenroom.workflows.api.client.queries import GOES_ON
+from greenroom.workflows.api.client.http import PREFIX, good, not_reached
+from greenroom.workflows.api.client.queries import GOES_ON, segment
 
 LONGEST_WAIT: Final = 60.0
 """Longest wait of one tool call for a result, in seconds. Many clients give a call no more time."""
@@ -64,15 +63,15 @@ class _Api:
         return found
 
     async def _ask(self, method: str, path: str, places: tuple[str, ...], **what: Any) -> httpx.Response:
-        filled = path.format(*(quote(place, safe="") for place in places))
+        filled = path.format(*map(segment, places))
         try:
             async with self._connect() as http:
-                return good(await http.request(method, filled, **what))
+                try:
+                    return good(await http.request(method, filled, **what))
+                except httpx.TransportError as error:
+                    raise ToolError(not_reached(error, str(http.base_url).partition(PREFIX)[0])) from error
         except GreenroomError as error:
             raise ToolError(str(error)) from error
-        except httpx.TransportError as error:
-            msg = f"the orchestrator cannot be reached: {error}. It has to be running: serve the app first"
-            raise ToolError(msg) from error
 
 
 class _Server(MCPServer):

@@ -40,9 +40,15 @@ _OBJECT: Final = TypeAdapter(dict[str, Shown])
 _OBJECTS: Final = TypeAdapter(list[dict[str, Shown]])
 
 
+def segment(name: str) -> str:
+    """Return a name as one part of a path. Dots are escaped where ``.`` and ``..`` would be resolved on the way."""
+    return name.replace(".", "%2E") if name in {".", ".."} else quote(name, safe="")
+
+
 def path_of(path: str, entry: str) -> str:
     """Return a path with the id of a run, which is one part of it, or of a session, which is two: ``NAME/KEY``."""
-    return path.format(quote(entry, safe="/" if path.startswith("/sessions/") else ""))
+    names = entry.split("/") if path.startswith("/sessions/") else [entry]
+    return path.format("/".join(map(segment, names)))
 
 
 def read_event(item: dict[str, Shown]) -> Stored:

@@ -108,6 +108,8 @@ class Rogue(BaseHTTPRequestHandler):
                 self.send_header("Location", f"http://127.0.0.1:{self.server.elsewhere.server_port}/")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+            case "no-message":
+                self.respond(200, b'{"jsonrpc": "2.0", "id": 1, "wrong": "a secret"}', "application/json")
             case "page":
                 self.respond(200, b"<html>Welcome</html>", "text/html")
             case "cut":

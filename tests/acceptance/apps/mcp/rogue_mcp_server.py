@@ -73,6 +73,10 @@ def misbehave(mode: str, request: dict[str, Any]) -> None:  # noqa: C901, PLR091
         case "answers twice":
             answer(request, "written")
             answer(request, "written again")
+        case "no content":
+            say({"id": request["id"], "result": {}})
+        case "refuses in two lines":
+            say({"id": request["id"], "error": {"code": -32000, "message": "no licence\nfor you"}})
         case "exits":
             sys.stderr.write("no licence\n")
             sys.exit(3)
@@ -93,6 +97,17 @@ for line in sys.stdin:
         case "initialize":
             facts = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
             say({"id": request["id"], "result": {**facts, "serverInfo": {"name": "rogue", "version": "1"}}})
+        case "tools/list" if MODE == "last page for ever":
+            say({"id": request["id"], "result": {"tools": [READ, WRITE], "nextCursor": "last"}})
+        case "tools/list" if MODE == "tools without end":
+            tools = [{**READ, "name": f"read{number}"} for number in range(20_000)]
+            say({"id": request["id"], "result": {"tools": [READ, WRITE, *tools]}})
+        case "tools/list" if MODE == "two names alike":
+            say(
+                {"id": request["id"], "result": {"tools": [{**READ, "name": "read.all"}, {**READ, "name": "read_all"}]}}
+            )
+        case "tools/list" if MODE == "refuses to list":
+            misbehave("refuses in two lines", request)
         case "tools/list":
             listings += 1
             changed = MODE == "other tools" and listings > 2  # the worker and the agent have asked
