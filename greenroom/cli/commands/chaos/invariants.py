@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from greenroom.cli.commands.chaos.workload import Rehearsed, Target, ending, result_of
+from greenroom.cli.commands.chaos.workload import Rehearsed, Target, ending
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.records.attempts import AttemptRecord
@@ -69,7 +69,7 @@ def _results(left: Left) -> Iterator[str]:
         row, rehearsed = left.reads.journal.run(run_id), left.rehearsed[target]
         if row is None or row.status != "completed" or not rehearsed.fixed:
             continue
-        if not same(result_of(left.reads, run_id), rehearsed.result):
+        if not same(left.reads.result(run_id), rehearsed.result):
             yield f"run {run_id} has another result than {target.title} has without faults"
 
 

@@ -13,7 +13,6 @@ from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import OrchestratorClosed, OrchestratorUnreachable
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
-from greenroom.messages.events.events import RunCompleted
 from greenroom.messages.records.records import OVER, RunRecord
 from greenroom.workflows.queries.reader import JournalQueries
 
@@ -106,7 +105,7 @@ class Workload:
             if record.status != "completed":
                 msg = f"{target.title} does not complete without faults either: run {run_id} {ending(record)}"
                 raise click.ClickException(msg)
-        first, *others = (result_of(self._reads, run_id) for run_id in run_ids)
+        first, *others = map(self._reads.result, run_ids)
         return Rehearsed(time.monotonic() - begun, all(same(first, other) for other in others), first)
 
     def keep_going(self) -> None:
@@ -145,15 +144,6 @@ class Workload:
         """Return the runs that are not over, or not to be found at all."""
         rows = ((run_id, self._reads.journal.run(run_id)) for run_id in run_ids)
         return [run_id for run_id, row in rows if row is None or row.status not in OVER]
-
-
-def result_of(reads: JournalQueries, run_id: str) -> Json:
-    """Return the result of a completed run as the journal holds it."""
-    last = reads.journal.run(run_id)
-    assert last is not None
-    (stored,) = reads.journal.events(run_id, after=last.last_seq - 1)
-    assert isinstance(stored.event, RunCompleted)
-    return stored.event.result
 
 
 def ending(record: RunRecord) -> str:
