@@ -170,7 +170,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
         if not hit:
             msg = f"no fault came within {duration:g} s: give it longer with --duration, or more of them with --every"
             raise click.ClickException(msg)
-        say(f"{duration:5.1f} s  no more faults; {_many(workload.going, 'run')} to end")
+        say(f"{time.monotonic() - begun:5.1f} s  no more faults; {_many(workload.going, 'run')} to end")
         workload.finish(settle)
         seconds = time.monotonic() - begun
         orchestrator.close()

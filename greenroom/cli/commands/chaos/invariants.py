@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from greenroom.cli.commands.chaos.workload import Rehearsed, Target, ending
+from greenroom.cli.commands.chaos.workload import Rehearsed, Target, busy_sessions, ending
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.records.attempts import AttemptRecord
@@ -56,12 +56,16 @@ def _lost(left: Left) -> Iterator[str]:
 
 
 def _unlike(left: Left) -> Iterator[str]:
-    """Yield how runs and their children end otherwise than they do without faults."""
+    """Yield how runs, their children and the sessions that they tell end otherwise than they do without faults."""
     for row in left.reads.journal.runs(kind="run", limit=None):
         if row.id not in left.accepted and row.status not in OVER:
             yield f"run {row.id} is {row.status}"
         elif row.id in left.accepted and row.status != "completed":
             yield f"run {row.id} {ending(left.reads.run(row.id))}"
+    for session in busy_sessions(left.reads):
+        yield f"session {session} has not answered all messages"
+    for row in left.reads.journal.runs(kind="session", status=["parked"], limit=None):
+        yield f"session {row.id} is parked: {row.reason}"
 
 
 def _results(left: Left) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The runs of a chaos run: started as long as faults come, asked for again where an answer was lost, and awaited."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,7 +94,7 @@ class Workload:
         run_ids = [f"rehearsal-{place}-{number + 1}" for number in range(REHEARSALS)]
         for run_id in run_ids:
             self._orchestrator.ask(self._start(run_id, target))
-        if left := self._wait(run_ids, timeout):
+        if left := self._wait(lambda: self._unfinished(run_ids), timeout):
             msg = (
                 f"{target.title} has not ended within {timeout:g} s, without any fault: run {left[0]} is "
                 f"{self._reads.run(left[0]).status}; a workload has to end by itself"
@@ -126,13 +126,13 @@ class Workload:
             self._going[run_id] = self.accepted[run_id] = target
 
     def finish(self, timeout: float) -> None:
-        """Wait until all accepted runs are over, at most this many seconds."""
-        self._wait(list(self._going), timeout)
+        """Wait until all accepted runs are over and all sessions have nothing to do, at most this many seconds."""
+        self._wait(lambda: [*self._unfinished(self._going), *busy_sessions(self._reads)], timeout)
 
-    def _wait(self, run_ids: Sequence[str], timeout: float) -> list[str]:
-        """Wait until runs are over. Return those that were not in time."""
+    def _wait(self, look: Callable[[], list[str]], timeout: float) -> list[str]:
+        """Wait until nothing is left. Return what is left after a number of seconds."""
         deadline = time.monotonic() + timeout
-        while (left := self._unfinished(run_ids)) and time.monotonic() < deadline:
+        while (left := look()) and time.monotonic() < deadline:
             self._orchestrator.check()
             time.sleep(POLL)
         return left
@@ -144,6 +144,11 @@ class Workload:
         """Return the runs that are not over, or not to be found at all."""
         rows = ((run_id, self._reads.journal.run(run_id)) for run_id in run_ids)
         return [run_id for run_id, row in rows if row is None or row.status not in OVER]
+
+
+def busy_sessions(reads: JournalQueries) -> list[str]:
+    """Return the sessions that handle a message, or have one to handle."""
+    return [row.id for row in reads.journal.runs(kind="session", status=["pending", "running"], limit=None)]
 
 
 def ending(record: RunRecord) -> str:
