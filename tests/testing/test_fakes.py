@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from unittest.mock import Mock
 
@@ -40,6 +41,30 @@ def test_a_mock_raises_and_then_answers_under_the_retry_policy_of_the_tool(orche
     first, second = run.steps()[0].attempts
     assert (first.outcome, second.outcome) == ("error", "ok")
     assert "ConnectionError: no line" in first.error
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (lambda: pytest.fail("nobody looks at Oslo"), "Failed: nobody looks at Oslo"),
+        (lambda: pytest.skip("no sky"), "Skipped: no sky"),
+        (lambda: sys.exit("no sky"), "SystemExit: no sky"),
+        (lambda: next(iter(())), "StopIteration"),
+    ],
+)
+def test_a_fake_that_ends_the_test_fails_the_attempt_in_its_own_words(orchestrator, tool_fakes, outcome, told):
+    tool_fakes.replace(look, lambda _place: outcome())
+    with pytest.raises(RunFailed, match=told):
+        orchestrator.start(report, "Oslo").result(60)
+
+
+def test_an_async_fake_that_is_cancelled_says_so(orchestrator, tool_fakes):
+    async def fake(_place: str) -> Sky:
+        raise asyncio.CancelledError("no sky")
+
+    tool_fakes.replace(look, fake)
+    with pytest.raises(RunFailed, match="CancelledError"):
+        orchestrator.start(report, "Oslo").result(60)
 
 
 def test_an_async_fake_is_awaited(orchestrator, tool_fakes):
