@@ -23,6 +23,39 @@ def gate(tmp_path: Path) -> Path:
     return path
 
 
+# ---------------------------------------------------------------- what is waited for
+
+
+def test_a_session_is_waited_for_killed_and_checked_like_a_run(orchestrator, gate: Path) -> None:
+    session = orchestrator.session(idle.holds, "door")
+    session.tell(Word(text=str(gate)))
+    attempt = kill(session, "hold")
+    assert (attempt.number, attempt.outcome) == (1, "crash")
+    assert wait_for(session, step="hold", status="running").key == "1/hold#1"
+    assert kill(session)
+    gate.write_text("open")
+    wait_for(session, lambda door: door.history()[0].status == "answered")
+    assert session.history()[0].reply == 1
+    assert not kill(session), "no message is there to handle, and no process has the session"
+    assert wait_for(session, status="waiting").id == "holds/door"
+    assert "holds/door of workflow holds is waiting" in where_it_stands(session)
+    assert_state_is_fold(session)
+
+
+@pytest.mark.parametrize(
+    "look", [kill, where_it_stands, assert_state_is_fold, lambda given: wait_for(given, event="x")]
+)
+def test_what_is_neither_a_run_nor_a_session_is_refused_in_a_sentence(orchestrator, look) -> None:
+    run = orchestrator.start(idle.sleeps, DAY, id="r1")
+    nightly = orchestrator.schedule("nightly", idle.sleeps, DAY, every=DAY)
+    for given in ("r1", None, run.record, nightly, idle.sleeps):
+        with pytest.raises(TypeError, match=f"handle of a run or a session here.* not {re.escape(repr(given)[:40])}"):
+            look(given)
+    for given in (run.aio, orchestrator.session(idle.holds, "door").aio):
+        with pytest.raises(TypeError, match="is for asynchronous code: give its attribute `plain` here"):
+            look(given)
+
+
 # ---------------------------------------------------------------- kill
 
 
@@ -207,6 +240,23 @@ def test_a_retried_run_passes_the_check_and_its_backoff_takes_no_time(orchestrat
     run.retry()
     assert run.result(timeout=30) == ["Olga"]
     assert_state_is_fold(run)
+
+
+def test_schedules_are_a_part_of_the_checked_journal(orchestrator, virtual_clock) -> None:
+    nightly = orchestrator.schedule("nightly", idle.sleeps, 60.0, every=DAY)
+    orchestrator.schedule("weekly", idle.sleeps, 60.0, every=7 * DAY).pause()
+    for look in (lambda: virtual_clock.advance(50 * DAY), nightly.pause, nightly.delete):
+        look()
+        assert_state_is_fold(orchestrator)
+
+
+def test_the_damaged_line_of_a_schedule_is_named(orchestrator) -> None:
+    orchestrator.schedule("nightly", idle.sleeps, 60.0, every=DAY)
+    database = apsw.Connection(str(orchestrator.home.path / "journal.db"))
+    database.execute("UPDATE runs SET status = 'failed' WHERE id = '@nightly'")
+    with pytest.raises(AssertionError, match="run @nightly: the line of run @nightly in the index .* is damaged"):
+        assert_state_is_fold(orchestrator)
+    database.close()
 
 
 @pytest.mark.orchestrator(journal=":memory:")
