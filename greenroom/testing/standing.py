@@ -16,7 +16,7 @@ Handle: TypeAlias = Run[Any] | Session[Any, Any, Any]
 """What tests wait for and kill."""
 
 
-def run_of(handle: Handle) -> Run[Any]:
+def run_of(handle: Handle | None) -> Run[Any]:
     """Return the run that a handle stands for. A session is a run, too, with an id such as ``chat/ada``.
 
     Raises:
@@ -25,7 +25,7 @@ def run_of(handle: Handle) -> Run[Any]:
     """
     if isinstance(handle, Run):
         return handle
-    if isinstance(handle, Session):  # pyright: ignore[reportUnnecessaryIsInstance]  not every test is type-checked
+    if isinstance(handle, Session):
         return orchestrator_of(handle).get(handle.id)
     given = cast("object", handle)
     msg = f"a test needs the handle of a run or a session here, such as orchestrator.start() gives, not {given!r:.200}"
