@@ -8,8 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from greenroom import LLM, RunFailed, current
-from greenroom.testing import kill
+from greenroom import LLM, Orchestrator, RunFailed, current
+from greenroom.testing import ToolFakes, VirtualClock, kill
 from tests.testing.apps.weather import Sky, look, report, say
 
 pytestmark = pytest.mark.slow
@@ -115,6 +115,17 @@ def test_a_fake_answers_also_where_the_tool_is_called_in_place(tool_fakes):
     tool_fakes.replace(look, lambda place: Sky(place=place, clouds=9))
     assert asyncio.run(look("Graz")).clouds == 9
     assert tool_fakes.calls(look)[0].args == ("Graz",)
+
+
+def test_a_worker_that_outlives_the_fakes_it_was_started_for_says_what_to_do(tmp_path, monkeypatch):
+    fakes = ToolFakes()
+    monkeypatch.setenv(fakes.variable, str(fakes.path))
+    with Orchestrator(home=tmp_path, clock=VirtualClock()) as orchestrator:
+        fakes.replace(look, lambda place: Sky(place=place, clouds=4))
+        assert orchestrator.start(report, "Ulm").result(60) == "really: 4 clouds over Ulm"
+        fakes.close()
+        with pytest.raises(RunFailed, match="let the orchestrator be closed before its tool_fakes are"):
+            orchestrator.start(report, "Ulm").result(60)
 
 
 def test_what_is_no_tool_is_refused_with_the_way_that_there_is(tool_fakes):
