@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, get_args, overload
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.times import Seconds, seconds
@@ -63,10 +63,14 @@ def wait_for(
 
     Raises:
         WaitFailed: It did not happen in time, or the run is over and it cannot happen any more.
-        ValueError: No condition or more than one was given.
+        ValueError: No condition or more than one was given, or there is no such status.
         TypeError: It is the handle of something else.
     """
     found = run_of(run)
+    known = get_args(RunStatus if step is None else StepStatus)
+    if status is not None and status not in known:
+        msg = f"the status of a {'run' if step is None else 'step'} is one of {', '.join(known)}, not {status!r}"
+        raise ValueError(msg)
     wanted = [value for value in (condition, step or status, event) if value is not None]
     if len(wanted) != 1:
         msg = "give one thing to wait for: a condition, a status, a step (and maybe its status), or an event"

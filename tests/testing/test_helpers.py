@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from greenroom import Fatal, Orchestrator, RetryAfter, RunFailed
+from greenroom import Fatal, Orchestrator, Pairwise, RetryAfter, Rule, RunFailed
 from greenroom.testing import VirtualClock, WaitFailed, assert_state_is_fold, kill, wait_for, where_it_stands
 from tests.testing.apps import asking, idle
 from tests.testing.apps.idle import DAY, Word
@@ -168,6 +168,20 @@ def test_a_wait_for_nothing_or_for_several_things_is_refused(orchestrator, wante
         wait_for(run, **wanted)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"status": "wating"}, "the status of a run is one of pending, .*, not 'wating'"),
+        ({"status": "retrying"}, "the status of a run is one of pending, .*, not 'retrying'"),
+        ({"step": "hold", "status": "ok"}, "the status of a step is one of scheduled, .*, not 'ok'"),
+    ],
+)
+def test_a_wait_for_a_status_that_there_is_not_is_refused_at_once(orchestrator, wanted, told) -> None:
+    run = orchestrator.start(idle.sleeps, DAY)
+    with pytest.raises(ValueError, match=told):
+        wait_for(run, **wanted)
+
+
 # ---------------------------------------------------------------- scripted models
 
 
@@ -198,6 +212,24 @@ def test_a_script_that_is_over_fails_the_step_for_good_and_says_so(orchestrator,
     run = orchestrator.start(asking.names, ["otters", "bears"])
     with pytest.raises(RunFailed, match="the script of LLM `namer` has no reply left for attempt 1 .* it has 1"):
         run.result(timeout=30)
+
+
+def test_an_exception_may_be_scripted_by_its_class(orchestrator, model_scripts) -> None:
+    model_scripts.reply("namer", TimeoutError, "Olga")
+    run = orchestrator.start(asking.names, ["otters"])
+    assert run.result(timeout=30) == ["Olga"]
+    assert "TimeoutError" in run.steps()[0].attempts[0].error
+
+
+@pytest.mark.parametrize(
+    "given",
+    [idle.hold, idle.sleeps, idle.holds, Rule.length(most=3), Pairwise("better", rubric="It is better."), None, 3],
+)
+def test_replies_of_what_asks_no_model_are_refused(model_scripts, given) -> None:
+    with pytest.raises(TypeError, match="for an LLM or a Judge, or for the name of one, not for"):
+        model_scripts.reply(given, "yes")
+    with pytest.raises(TypeError, match="for an LLM or a Judge, or for the name of one, not for"):
+        model_scripts.requests(given)
 
 
 def test_an_exception_that_no_worker_knows_is_refused(model_scripts) -> None:
