@@ -121,7 +121,14 @@ class ToolFakes:
         faking.in_place[definition.ref] = self._in_place(definition.ref)
 
     def calls(self, tool: Step[..., Any] | McpServer) -> Sequence[FakeCall]:
-        """Return the calls of a replaced tool or server so far, one for each attempt, in order."""
+        """Return the calls of a replaced tool or server so far, one for each attempt, in order.
+
+        Raises:
+            TypeError: It is no tool and no server.
+        """
+        if getattr(getattr(tool, "definition", None), "kind", "") != "tool":
+            msg = f"calls are kept of tools and of servers made by mcp(), not of {tool!r:.200}"
+            raise TypeError(msg)
         return tuple(self._calls.get(tool.definition.ref, ()))
 
     def close(self) -> None:

@@ -128,6 +128,12 @@ def test_a_worker_that_outlives_the_fakes_it_was_started_for_says_what_to_do(tmp
             orchestrator.start(report, "Ulm").result(60)
 
 
+@pytest.mark.parametrize("given", ["look", None, report, LLM("poet")])
+def test_calls_of_what_is_no_tool_are_refused(tool_fakes, given):
+    with pytest.raises(TypeError, match=r"calls are kept of tools and of servers made by mcp\(\), not of "):
+        tool_fakes.calls(given)
+
+
 def test_what_is_no_tool_is_refused_with_the_way_that_there_is(tool_fakes):
     with pytest.raises(TypeError, match="model_scripts"):
         tool_fakes.replace(LLM("writer"), lambda: "x")
