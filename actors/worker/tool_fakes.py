@@ -52,7 +52,10 @@ def fake_result(path: str, message: Execute) -> Json | object:
         try:
             connection.connect(path)
         except OSError as error:
-            msg = f"the test that replaces tools cannot be reached any more: {error}"
+            msg = (
+                f"the test that replaces tools has ended, and this worker was started for it ({error}): let the "
+                "orchestrator be closed before its tool_fakes are"
+            )
             raise ConnectionError(msg) from error
         connection.sendall(message.model_dump_json().encode() + b"\n")
         with connection.makefile("rb") as answers:

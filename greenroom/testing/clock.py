@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 from greenroom.messages.core import times
 from greenroom.messages.core.times import Seconds
@@ -15,6 +15,8 @@ from greenroom.supervision.loop.clock import OrchestratorActivity
 
 ADVANCE_TIMEOUT: Final = 30.0
 """Longest real time in seconds that work which becomes due may take."""
+LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""The last moment that a clock may show: a ``datetime`` holds none of a later year."""
 ROUNDING: Final = 1e-6
 """Rounding error of sums of durations, in seconds: an alarm as near as that counts as due."""
 
@@ -62,6 +64,10 @@ class VirtualClock:
     Args:
         start: Time at the start; a datetime without a zone is UTC. None means the time of the machine, in whole
             seconds.
+
+    Raises:
+        TypeError: The start is no time.
+        ValueError: It is not between the years 1970 and 9999.
     """
 
     virtual: Final = True
@@ -70,7 +76,7 @@ class VirtualClock:
         """Set it."""
         if isinstance(start, datetime):
             start = (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).timestamp()
-        self._time = float(int(time.time())) if start is None else float(start)
+        self._time = float(int(time.time())) if start is None else _moment(start)
         """Written by the reactor's thread while it serves an orchestrator; read by any thread."""
         self._around: OrchestratorActivity | None = None
         self._numbers = itertools.count()
@@ -102,7 +108,7 @@ class VirtualClock:
 
         Raises:
             TimeoutError: Work is still in progress then, for example a step that hangs: see ``jump``.
-            ValueError: The time would go backwards.
+            ValueError: The time would go backwards, or past the year 9999.
         """
         self._travel(seconds, self._depart, timeout)
 
@@ -110,14 +116,20 @@ class VirtualClock:
         """Set the clock forward at once, even if work is in progress. All alarms up to that time are due then.
 
         Raises:
-            ValueError: The time would go backwards.
+            ValueError: The time would go backwards, or past the year 9999.
         """
         self._travel(seconds, self._jump, ADVANCE_TIMEOUT)
 
     def _travel(self, given: Seconds, begin: Callable[[float, threading.Event], None], timeout: Seconds) -> None:
         seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if not isinstance(cast("object", seconds), int | float):
+            msg = f"time goes forward by a number of seconds or a timedelta, not {given!r}"
+            raise TypeError(msg)
         if not seconds >= 0:
             msg = f"time goes forward: give seconds from 0, not {given!r}"
+            raise ValueError(msg)
+        if self._time + seconds > LATEST:
+            msg = f"the clock shows {self.now()} and cannot go {given!r} s on: its last year is 9999"
             raise ValueError(msg)
         patience = times.seconds(timeout, "the timeout of a virtual clock")
         around = self._around
@@ -235,3 +247,14 @@ class VirtualClock:
 
     def _give_up(self, arrived: threading.Event) -> None:
         self._journeys = [journey for journey in self._journeys if journey.arrived is not arrived]
+
+
+def _moment(start: float) -> float:
+    """Return the seconds of a start that is given as a number."""
+    if not isinstance(cast("object", start), int | float):
+        msg = f"a virtual clock starts at a datetime, or at seconds since 1970, not at {start!r}"
+        raise TypeError(msg)
+    if not 0 <= start <= LATEST:
+        msg = f"a virtual clock starts between the years 1970 and 9999, not at {start!r}"
+        raise ValueError(msg)
+    return float(start)

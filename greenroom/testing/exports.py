@@ -39,7 +39,11 @@ def replay_export(path: str | PathLike[str], workflow: Defined) -> None:
         ReplayDiffers: The code asks for something else, ends in another way, or cannot be loaded.
         ValueError: It is not an export file, is damaged, was written by a newer version, or is of another workflow.
         OSError: The file cannot be read.
+        TypeError: It is neither a workflow nor a handler.
     """
+    if not hasattr(workflow, "definition"):
+        msg = f"a file is replayed with its workflow, or its session's handler, not with {workflow!r:.200}"
+        raise TypeError(msg)
     file = Path(path)
     export = read_export(file)
     definition, header = workflow.definition, export.header

@@ -121,7 +121,14 @@ class ToolFakes:
         faking.in_place[definition.ref] = self._in_place(definition.ref)
 
     def calls(self, tool: Step[..., Any] | McpServer) -> Sequence[FakeCall]:
-        """Return the calls of a replaced tool or server so far, one for each attempt, in order."""
+        """Return the calls of a replaced tool or server so far, one for each attempt, in order.
+
+        Raises:
+            TypeError: It is no tool and no server.
+        """
+        if getattr(getattr(tool, "definition", None), "kind", "") != "tool":
+            msg = f"calls are kept of tools and of servers made by mcp(), not of {tool!r:.200}"
+            raise TypeError(msg)
         return tuple(self._calls.get(tool.definition.ref, ()))
 
     def close(self) -> None:
@@ -162,7 +169,7 @@ class ToolFakes:
             args, kwargs = definition.signature.decode_call(message.arguments)
             value = self._call(message.step, tuple(args), kwargs, run_id=message.run_id, attempt=message.attempt)
             return {"result": plain(definition.encode_result(value))}
-        except Exception as error:  # noqa: BLE001  whatever the fake raises is the attempt's outcome
+        except BaseException as error:  # noqa: BLE001  the attempt's outcome, also what pytest.fail() raises
             return {"failure": json.loads(describe_exception(error).model_dump_json())}
 
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, Final, TypeAlias, get_args
+from typing import Final, TypeAlias, get_args
 
 from greenroom.journal.interface import MarkKind, RunRow, Stored
 from greenroom.messages.core.errors import JournalCorrupt
 from greenroom.messages.events.events import AnswerRated, AnswerSampled, RunRetried
-from greenroom.testing.standing import orchestrator_of
+from greenroom.testing.standing import Handle, orchestrator_of, run_of
 from greenroom.testing.waits import TIMEOUT, until
-from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.orchestrator import Orchestrator
 from greenroom.workflows.queries.records.run_records import row_of
+from greenroom.workflows.schedules.fold import fold_events
+from greenroom.workflows.schedules.queries import is_schedule, row_of_schedule
 from greenroom.workflows.state.fold import fold, fold_all
 from greenroom.workflows.state.run_state import RunState
 
@@ -24,7 +25,7 @@ OF_THE_DISK: Final = frozenset({"wait_changes", "mark_changes"})
 """Fields of a state that only list what is still to be written."""
 
 
-def assert_state_is_fold(what: Orchestrator | Run[Any]) -> None:
+def assert_state_is_fold(what: Orchestrator | Handle) -> None:
     """Assert that the state of runs is what their journal says. May be called at any time.
 
     It checks the whole journal with every hash chain; that events are numbered without a gap; that folding any prefix
@@ -33,18 +34,23 @@ def assert_state_is_fold(what: Orchestrator | Run[Any]) -> None:
     which may be ahead of the journal, is the fold of the same number of events once these are committed.
 
     Args:
-        what: An orchestrator, for all of its runs, or one run.
+        what: An orchestrator, for all of its runs, sessions and schedules, or one run or session.
 
     Raises:
+        TypeError: It is neither.
         AssertionError: Some of this does not hold; the message lists all of it.
     """
     if isinstance(what, Orchestrator):
         orchestrator, ids = what, [row.id for row in what.reads.journal.runs(limit=None)]
     else:
-        orchestrator, ids = orchestrator_of(what), [what.id]
+        run = run_of(what)
+        orchestrator, ids = orchestrator_of(run), [run.id]
     faults = [f"the journal: {fault}" for fault in orchestrator.reads.journal.verify()]
     for run_id in ids:
         try:
+            if is_schedule(run_id):
+                faults += [f"schedule {run_id}: {fault}" for fault in _faults_of_schedule(orchestrator, run_id)]
+                continue
             faults += [f"run {run_id}: {fault}" for fault in _faults_in_memory(orchestrator, run_id)]
             faults += [f"run {run_id}: {fault}" for fault in _faults_on_disk(orchestrator, run_id)]
         except JournalCorrupt as error:
@@ -66,6 +72,14 @@ def _faults_in_memory(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
     yield from _differences(peek.state, fold_all(stored.event for stored in events), f"in memory, after event {seq},")
 
 
+def _faults_of_schedule(orchestrator: Orchestrator, entry: str) -> Iterator[str]:
+    row, events, _, _ = _consistent(orchestrator, entry)
+    yield from _faults_in_order(events, row)
+    state = fold_events(stored.event for stored in events)
+    assert state is not None
+    yield from _faults_of_row(row, row_of_schedule(entry, state, row.wake_seq))
+
+
 def _faults_on_disk(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
     row, events, timers, marks = _consistent(orchestrator, run_id)
     yield from _faults_in_order(events, row)
@@ -84,11 +98,7 @@ def _faults_on_disk(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
     if state is None:
         yield "it has no events"
         return
-    expected = row_of(state)
-    for field in fields(RunRow):
-        if field.name != "last_seq" and getattr(row, field.name) != getattr(expected, field.name):
-            found, right = getattr(row, field.name), getattr(expected, field.name)
-            yield f"the index has {field.name} {found!r}, its events lead to {right!r}"
+    yield from _faults_of_row(row, row_of(state))
     if timers != due:
         yield f"the timers are {timers}, its events lead to {due}"
     if marks != marked:
@@ -115,6 +125,13 @@ def _faults_in_order(events: list[Stored], row: RunRow) -> Iterator[str]:
         yield f"its events are numbered {numbers}"
     if row.last_seq != len(events):
         yield f"it has {len(events)} events, the index says {row.last_seq}"
+
+
+def _faults_of_row(row: RunRow, expected: RunRow) -> Iterator[str]:
+    for field in fields(RunRow):
+        found, right = getattr(row, field.name), getattr(expected, field.name)
+        if field.name != "last_seq" and found != right:
+            yield f"the index has {field.name} {found!r}, its events lead to {right!r}"
 
 
 def _apply(state: RunState, due: dict[str, float], marked: Marks) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final, overload
 from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.records.attempts import AttemptRecord
-from greenroom.testing.standing import orchestrator_of, where_it_stands
+from greenroom.testing.standing import Handle, orchestrator_of, run_of, where_it_stands
 from greenroom.testing.waits import TIMEOUT, WaitFailed, steps_named, until
 from greenroom.workflows.api.handles.run import Run
 
@@ -15,10 +15,10 @@ SIGKILL: Final = 9
 
 
 @overload
-def kill(run: Run[Any], step: None = None, *, timeout: Seconds = TIMEOUT) -> bool: ...
+def kill(run: Handle, step: None = None, *, timeout: Seconds = TIMEOUT) -> bool: ...
 @overload
-def kill(run: Run[Any], step: str, *, timeout: Seconds = TIMEOUT) -> AttemptRecord: ...
-def kill(run: Run[Any], step: str | None = None, *, timeout: Seconds = TIMEOUT) -> AttemptRecord | bool:
+def kill(run: Handle, step: str, *, timeout: Seconds = TIMEOUT) -> AttemptRecord: ...
+def kill(run: Handle, step: str | None = None, *, timeout: Seconds = TIMEOUT) -> AttemptRecord | bool:
     """Send SIGKILL to the worker that runs a step of a run, or to the one with its program; wait until it is dead.
 
     The kill is an injected fault, as by ``Orchestrator.kill``: it is not counted against the step or the run. Workers
@@ -26,11 +26,11 @@ def kill(run: Run[Any], step: str | None = None, *, timeout: Seconds = TIMEOUT) 
 
     A step is killed as soon as it runs; a virtual clock advances until then. The step must be slow enough to be caught:
     let it wait for something that the test does afterwards, such as creating a file. A program is killed as soon as a
-    worker has it, so right after ``start`` the kill hits its beginning, and no time passes. A run with a long wait is
-    in no process, so nothing can be killed.
+    worker has it, so right after ``start`` the kill hits its beginning, and no time passes. A run with a long wait and
+    a session with no message to handle are in no process, so nothing can be killed.
 
     Args:
-        run: A run of an orchestrator of this process.
+        run: A run or session of an orchestrator of this process.
         step: Name or key of a step; None for the program.
         timeout: Longest real time to wait, in seconds.
 
@@ -39,8 +39,10 @@ def kill(run: Run[Any], step: str | None = None, *, timeout: Seconds = TIMEOUT) 
 
     Raises:
         WaitFailed: There was nothing to kill in time, or it ended by itself before the signal came.
+        TypeError: It is the handle of something else.
     """
-    return _kill_attempt(run, step, timeout) if step is not None else _kill_program(run, timeout)
+    found = run_of(run)
+    return _kill_attempt(found, step, timeout) if step is not None else _kill_program(found, timeout)
 
 
 def _kill_attempt(run: Run[Any], step: str, timeout: Seconds) -> AttemptRecord:
@@ -84,7 +86,7 @@ def _kill_program(run: Run[Any], timeout: Seconds) -> bool:
         peek = orchestrator.peek(run.id)
         if peek is None:
             return None if orchestrator.reads.is_over(run.id) else (None, 0)
-        if peek.dozing:
+        if peek.dozing or peek.state.idle:
             return None, 0
         return (peek.worker, peek.state.seq) if peek.worker is not None else None
 

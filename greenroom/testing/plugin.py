@@ -69,6 +69,11 @@ def orchestrator(
         **orchestrator_options,
     }
     for mark in reversed(list(request.node.iter_markers("orchestrator"))):
+        if mark.args:
+            given = ", ".join(repr(value) for value in mark.args)
+            pytest.fail(
+                f"@pytest.mark.orchestrator takes options by name, such as clock=None, not {given}", pytrace=False
+            )
         options |= mark.kwargs
     with Orchestrator(**options) as opened:
         yield opened

@@ -49,15 +49,16 @@ class ModelScripts:
         An attempt that is killed has used its reply. An attempt that finds no reply left fails for good.
 
         Args:
-            llm: The step, or its name.
+            llm: The ``LLM`` or ``Judge``, or its name.
             replies: A text is returned unchanged, a pydantic model or other value as JSON, an exception is raised. A
                 ``ModelReply`` may ask for tools.
             when: Use the replies only for prompts that contain this text. Concurrent calls need it.
 
         Raises:
-            TypeError: The class of an exception is neither one of Python's nor one of this package's.
+            TypeError: The class of an exception is neither one of Python's nor one of this package's, or no model is
+                asked for such a step.
         """
-        name = llm if isinstance(llm, str) else llm.definition.name
+        name = _name(llm)
         script = self._replies.setdefault(name, [])
         script += [_scripted(reply, when) for reply in replies]
         path = script_path(self.folder, name)
@@ -67,7 +68,7 @@ class ModelScripts:
 
     def requests(self, llm: LLM[Any] | str) -> Sequence[ModelRequest]:
         """Return the requests to a scripted ``LLM`` in order, one for each attempt."""
-        path = taken_path(self.folder, llm if isinstance(llm, str) else llm.definition.name)
+        path = taken_path(self.folder, _name(llm))
         if not path.exists():
             return []
         found: list[ModelRequest] = []
@@ -78,7 +79,20 @@ class ModelScripts:
         return found
 
 
+def _name(llm: object) -> str:
+    if isinstance(llm, str):
+        return llm
+    definition = getattr(llm, "definition", None)
+    kind = getattr(definition, "kind", "")
+    if definition is None or kind != "llm":
+        msg = f"replies are written down for an LLM or a Judge, or for the name of one, not for {llm!r:.200}"
+        raise TypeError(msg + ("; a tool is replaced with the fixture tool_fakes" if kind == "tool" else ""))
+    return str(definition.name)
+
+
 def _scripted(reply: Reply, when: str | None) -> Scripted:
+    if isinstance(reply, type) and issubclass(reply, BaseException):
+        reply = reply()  # as `raise` does
     if isinstance(reply, str):
         return Scripted(text=reply, when=when)
     if isinstance(reply, ModelReply):

@@ -1,19 +1,41 @@
 """The state of a run, for the message of a failed test."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 from greenroom.metrics.event_sentences import describe
 from greenroom.workflows.api.handles.run import Run
+from greenroom.workflows.api.handles.session import Session
+from greenroom.workflows.api.handles.twin import Twin
 from greenroom.workflows.api.orchestrator import Orchestrator
 from greenroom.workflows.queries.waiting_for import moment
 from greenroom.workflows.state.run_state import RunState, Step
 
 LAST_EVENTS: Final = 8
+Handle: TypeAlias = Run[Any] | Session[Any, Any, Any]
+"""What tests wait for and kill."""
 
 
-def orchestrator_of(run: Run[Any]) -> Orchestrator:
-    """Return the orchestrator of a run.
+def run_of(handle: Handle | None) -> Run[Any]:
+    """Return the run that a handle stands for. A session is a run, too, with an id such as ``chat/ada``.
+
+    Raises:
+        TypeError: It is the handle of neither, or its orchestrator is in another process.
+        RunNotFound: The session has had no message yet.
+    """
+    if isinstance(handle, Run):
+        return handle
+    if isinstance(handle, Session):
+        return orchestrator_of(handle).get(handle.id)
+    given = cast("object", handle)
+    msg = f"a test needs the handle of a run or a session here, such as orchestrator.start() gives, not {given!r:.200}"
+    if isinstance(given, Twin):
+        msg = f"{given!r} is for asynchronous code: give its attribute `plain` here"
+    raise TypeError(msg)
+
+
+def orchestrator_of(run: Handle) -> Orchestrator:
+    """Return the orchestrator of a run or session.
 
     Raises:
         TypeError: The orchestrator is in another process.
@@ -24,8 +46,9 @@ def orchestrator_of(run: Run[Any]) -> Orchestrator:
     return run.host
 
 
-def where_it_stands(run: Run[Any]) -> str:
-    """Return a few lines on what a run does, what it waits for, and what happened last."""
+def where_it_stands(handle: Handle) -> str:
+    """Return a few lines on what a run or session does, what it waits for, and what happened last."""
+    run = run_of(handle)
     stored = list(run.events())
     state = orchestrator_of(run).reads.fold(run.id)
     reason = f": {state.reason}" if state.reason else ""

@@ -3,15 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, get_args, overload
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.records.records import RunRecord, RunStatus, StepRecord, StepStatus
-from greenroom.testing.standing import orchestrator_of, where_it_stands
+from greenroom.testing.standing import Handle, orchestrator_of, run_of, where_it_stands
 from greenroom.workflows.api.handles.run import Run
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Handle)
 
 TIMEOUT: Final = 10.0
 """Real seconds."""
@@ -22,18 +23,18 @@ class WaitFailed(AssertionError):  # noqa: N818  a test's failure, whose name sa
 
 
 @overload
-def wait_for(run: Run[Any], condition: Callable[[Run[Any]], T], /, *, timeout: Seconds = TIMEOUT) -> T: ...
+def wait_for(run: H, condition: Callable[[H], T], /, *, timeout: Seconds = TIMEOUT) -> T: ...
 @overload
-def wait_for(run: Run[Any], /, *, status: RunStatus, timeout: Seconds = TIMEOUT) -> RunRecord: ...
+def wait_for(run: Handle, /, *, status: RunStatus, timeout: Seconds = TIMEOUT) -> RunRecord: ...
 @overload
 def wait_for(
-    run: Run[Any], /, *, step: str, status: StepStatus | None = None, timeout: Seconds = TIMEOUT
+    run: Handle, /, *, step: str, status: StepStatus | None = None, timeout: Seconds = TIMEOUT
 ) -> StepRecord: ...
 @overload
-def wait_for(run: Run[Any], /, *, event: str, after: int = 0, timeout: Seconds = TIMEOUT) -> Stored: ...
+def wait_for(run: Handle, /, *, event: str, after: int = 0, timeout: Seconds = TIMEOUT) -> Stored: ...
 def wait_for(
-    run: Run[Any],
-    condition: Callable[[Run[Any]], Any] | None = None,
+    run: Handle,
+    condition: Callable[[Any], Any] | None = None,
     /,
     *,
     status: RunStatus | StepStatus | None = None,
@@ -48,9 +49,9 @@ def wait_for(
     when this returns.
 
     Args:
-        run: A run of an orchestrator of this process.
-        condition: Called with the run after each of its commits, in the caller's thread, until it returns a true
-            value.
+        run: A run or session of an orchestrator of this process.
+        condition: Called with the run or session after each of its commits, in the caller's thread, until it returns a
+            true value.
         status: Status of the run, or with ``step`` of that step.
         step: Name or key of a step. Without ``status``: wait until one of its attempts has begun.
         event: Type of an event, such as ``"timer.set"``.
@@ -62,20 +63,26 @@ def wait_for(
 
     Raises:
         WaitFailed: It did not happen in time, or the run is over and it cannot happen any more.
-        ValueError: No condition or more than one was given.
+        ValueError: No condition or more than one was given, or there is no such status.
+        TypeError: It is the handle of something else.
     """
+    found = run_of(run)
+    known = get_args(RunStatus if step is None else StepStatus)
+    if status is not None and status not in known:
+        msg = f"the status of a {'run' if step is None else 'step'} is one of {', '.join(known)}, not {status!r}"
+        raise ValueError(msg)
     wanted = [value for value in (condition, step or status, event) if value is not None]
     if len(wanted) != 1:
         msg = "give one thing to wait for: a condition, a status, a step (and maybe its status), or an event"
         raise ValueError(msg)
     if condition is not None:
-        return until(run, lambda: condition(run), f"the condition {_name(condition)}", timeout)
+        return until(found, lambda: condition(run), f"the condition {_name(condition)}", timeout)
     if event is not None:
-        return until(run, lambda: _event(run, event, after), f"an event {event}", timeout)
+        return until(found, lambda: _event(found, event, after), f"an event {event}", timeout)
     if step is not None:
         what = f"step {step} {'begun' if status is None else status}"
-        return until(run, lambda: _step(run, step, status), what, timeout)
-    return until(run, lambda: _status(run, status), f"status {status}", timeout)
+        return until(found, lambda: _step(found, step, status), what, timeout)
+    return until(found, lambda: _status(found, status), f"status {status}", timeout)
 
 
 def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: Seconds, *, let_pass: bool = True) -> T:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -268,3 +269,9 @@ def test_a_replay_leaves_no_process_behind(orchestrator, scene):
     before = {child.pid for child in psutil.Process(os.getpid()).children(recursive=True)}
     replay_export(path, scene.app.fails)
     assert {child.pid for child in psutil.Process(os.getpid()).children(recursive=True)} <= before
+
+
+@pytest.mark.parametrize("given", ["total", None, len])
+def test_what_has_no_definition_is_refused(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(TypeError, match="a file is replayed with its workflow, or its session's handler"):
+        replay_export(tmp_path / "total.jsonl", given)

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import sys
 import threading
 from unittest.mock import Mock
 
 import pytest
 
-from greenroom import LLM, RunFailed, current
-from greenroom.testing import kill
+from greenroom import LLM, Orchestrator, RunFailed, current
+from greenroom.testing import ToolFakes, VirtualClock, kill
 from tests.testing.apps.weather import Sky, look, report, say
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,30 @@ def test_a_mock_raises_and_then_answers_under_the_retry_policy_of_the_tool(orche
     first, second = run.steps()[0].attempts
     assert (first.outcome, second.outcome) == ("error", "ok")
     assert "ConnectionError: no line" in first.error
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (lambda: pytest.fail("nobody looks at Oslo"), "Failed: nobody looks at Oslo"),
+        (lambda: pytest.skip("no sky"), "Skipped: no sky"),
+        (lambda: sys.exit("no sky"), "SystemExit: no sky"),
+        (lambda: next(iter(())), "StopIteration"),
+    ],
+)
+def test_a_fake_that_ends_the_test_fails_the_attempt_in_its_own_words(orchestrator, tool_fakes, outcome, told):
+    tool_fakes.replace(look, lambda _place: outcome())
+    with pytest.raises(RunFailed, match=told):
+        orchestrator.start(report, "Oslo").result(60)
+
+
+def test_an_async_fake_that_is_cancelled_says_so(orchestrator, tool_fakes):
+    async def fake(_place: str) -> Sky:
+        raise asyncio.CancelledError("no sky")
+
+    tool_fakes.replace(look, fake)
+    with pytest.raises(RunFailed, match="CancelledError"):
+        orchestrator.start(report, "Oslo").result(60)
 
 
 def test_an_async_fake_is_awaited(orchestrator, tool_fakes):
@@ -90,6 +115,23 @@ def test_a_fake_answers_also_where_the_tool_is_called_in_place(tool_fakes):
     tool_fakes.replace(look, lambda place: Sky(place=place, clouds=9))
     assert asyncio.run(look("Graz")).clouds == 9
     assert tool_fakes.calls(look)[0].args == ("Graz",)
+
+
+def test_a_worker_that_outlives_the_fakes_it_was_started_for_says_what_to_do(tmp_path, monkeypatch):
+    fakes = ToolFakes()
+    monkeypatch.setenv(fakes.variable, str(fakes.path))
+    with Orchestrator(home=tmp_path, clock=VirtualClock()) as orchestrator:
+        fakes.replace(look, lambda place: Sky(place=place, clouds=4))
+        assert orchestrator.start(report, "Ulm").result(60) == "really: 4 clouds over Ulm"
+        fakes.close()
+        with pytest.raises(RunFailed, match="let the orchestrator be closed before its tool_fakes are"):
+            orchestrator.start(report, "Ulm").result(60)
+
+
+@pytest.mark.parametrize("given", ["look", None, report, LLM("poet")])
+def test_calls_of_what_is_no_tool_are_refused(tool_fakes, given):
+    with pytest.raises(TypeError, match=r"calls are kept of tools and of servers made by mcp\(\), not of "):
+        tool_fakes.calls(given)
 
 
 def test_what_is_no_tool_is_refused_with_the_way_that_there_is(tool_fakes):

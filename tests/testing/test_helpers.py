@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from greenroom import Fatal, Orchestrator, RetryAfter, RunFailed
+from greenroom import Fatal, Orchestrator, Pairwise, RetryAfter, Rule, RunFailed
 from greenroom.testing import VirtualClock, WaitFailed, assert_state_is_fold, kill, wait_for, where_it_stands
 from tests.testing.apps import asking, idle
 from tests.testing.apps.idle import DAY, Word
@@ -21,6 +21,39 @@ def gate(tmp_path: Path) -> Path:
     path = tmp_path / "gate"
     os.mkfifo(path)
     return path
+
+
+# ---------------------------------------------------------------- what is waited for
+
+
+def test_a_session_is_waited_for_killed_and_checked_like_a_run(orchestrator, gate: Path) -> None:
+    session = orchestrator.session(idle.holds, "door")
+    session.tell(Word(text=str(gate)))
+    attempt = kill(session, "hold")
+    assert (attempt.number, attempt.outcome) == (1, "crash")
+    assert wait_for(session, step="hold", status="running").key == "1/hold#1"
+    assert kill(session)
+    gate.write_text("open")
+    wait_for(session, lambda door: door.history()[0].status == "answered")
+    assert session.history()[0].reply == 1
+    assert not kill(session), "no message is there to handle, and no process has the session"
+    assert wait_for(session, status="waiting").id == "holds/door"
+    assert "holds/door of workflow holds is waiting" in where_it_stands(session)
+    assert_state_is_fold(session)
+
+
+@pytest.mark.parametrize(
+    "look", [kill, where_it_stands, assert_state_is_fold, lambda given: wait_for(given, event="x")]
+)
+def test_what_is_neither_a_run_nor_a_session_is_refused_in_a_sentence(orchestrator, look) -> None:
+    run = orchestrator.start(idle.sleeps, DAY, id="r1")
+    nightly = orchestrator.schedule("nightly", idle.sleeps, DAY, every=DAY)
+    for given in ("r1", None, run.record, nightly, idle.sleeps):
+        with pytest.raises(TypeError, match=f"handle of a run or a session here.* not {re.escape(repr(given)[:40])}"):
+            look(given)
+    for given in (run.aio, orchestrator.session(idle.holds, "door").aio):
+        with pytest.raises(TypeError, match="is for asynchronous code: give its attribute `plain` here"):
+            look(given)
 
 
 # ---------------------------------------------------------------- kill
@@ -135,6 +168,20 @@ def test_a_wait_for_nothing_or_for_several_things_is_refused(orchestrator, wante
         wait_for(run, **wanted)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"status": "wating"}, "the status of a run is one of pending, .*, not 'wating'"),
+        ({"status": "retrying"}, "the status of a run is one of pending, .*, not 'retrying'"),
+        ({"step": "hold", "status": "ok"}, "the status of a step is one of scheduled, .*, not 'ok'"),
+    ],
+)
+def test_a_wait_for_a_status_that_there_is_not_is_refused_at_once(orchestrator, wanted, told) -> None:
+    run = orchestrator.start(idle.sleeps, DAY)
+    with pytest.raises(ValueError, match=told):
+        wait_for(run, **wanted)
+
+
 # ---------------------------------------------------------------- scripted models
 
 
@@ -165,6 +212,24 @@ def test_a_script_that_is_over_fails_the_step_for_good_and_says_so(orchestrator,
     run = orchestrator.start(asking.names, ["otters", "bears"])
     with pytest.raises(RunFailed, match="the script of LLM `namer` has no reply left for attempt 1 .* it has 1"):
         run.result(timeout=30)
+
+
+def test_an_exception_may_be_scripted_by_its_class(orchestrator, model_scripts) -> None:
+    model_scripts.reply("namer", TimeoutError, "Olga")
+    run = orchestrator.start(asking.names, ["otters"])
+    assert run.result(timeout=30) == ["Olga"]
+    assert "TimeoutError" in run.steps()[0].attempts[0].error
+
+
+@pytest.mark.parametrize(
+    "given",
+    [idle.hold, idle.sleeps, idle.holds, Rule.length(most=3), Pairwise("better", rubric="It is better."), None, 3],
+)
+def test_replies_of_what_asks_no_model_are_refused(model_scripts, given) -> None:
+    with pytest.raises(TypeError, match="for an LLM or a Judge, or for the name of one, not for"):
+        model_scripts.reply(given, "yes")
+    with pytest.raises(TypeError, match="for an LLM or a Judge, or for the name of one, not for"):
+        model_scripts.requests(given)
 
 
 def test_an_exception_that_no_worker_knows_is_refused(model_scripts) -> None:
@@ -207,6 +272,23 @@ def test_a_retried_run_passes_the_check_and_its_backoff_takes_no_time(orchestrat
     run.retry()
     assert run.result(timeout=30) == ["Olga"]
     assert_state_is_fold(run)
+
+
+def test_schedules_are_a_part_of_the_checked_journal(orchestrator, virtual_clock) -> None:
+    nightly = orchestrator.schedule("nightly", idle.sleeps, 60.0, every=DAY)
+    orchestrator.schedule("weekly", idle.sleeps, 60.0, every=7 * DAY).pause()
+    for look in (lambda: virtual_clock.advance(50 * DAY), nightly.pause, nightly.delete):
+        look()
+        assert_state_is_fold(orchestrator)
+
+
+def test_the_damaged_line_of_a_schedule_is_named(orchestrator) -> None:
+    orchestrator.schedule("nightly", idle.sleeps, 60.0, every=DAY)
+    database = apsw.Connection(str(orchestrator.home.path / "journal.db"))
+    database.execute("UPDATE runs SET status = 'failed' WHERE id = '@nightly'")
+    with pytest.raises(AssertionError, match="run @nightly: the line of run @nightly in the index .* is damaged"):
+        assert_state_is_fold(orchestrator)
+    database.close()
 
 
 @pytest.mark.orchestrator(journal=":memory:")

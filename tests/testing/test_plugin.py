@@ -100,6 +100,19 @@ class TestMarked:
     assert passed(run_pytest(project, tests), 3)
 
 
+def test_a_mark_whose_options_have_no_names_is_refused(project: Path) -> None:
+    tests = """
+import pytest
+
+@pytest.mark.orchestrator("theirs.db")
+def test_marked(orchestrator):
+    pass
+"""
+    done = run_pytest(project, tests)
+    assert done.returncode == 1
+    assert "takes options by name, such as clock=None, not 'theirs.db'" in done.stdout
+
+
 def test_models_are_scripted_by_a_fixture(project: Path) -> None:
     tests = """
 from greenroom import LLM, workflow

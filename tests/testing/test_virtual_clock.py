@@ -207,6 +207,22 @@ def test_awaiting_runs_moves_the_clock_too(orchestrator) -> None:
     assert asyncio.run(_both(orchestrator)) == [DAY, 2 * DAY]
 
 
+@pytest.mark.parametrize("given", [float("inf"), 1e300, 1e12, float("nan"), -1, "3", None])
+def test_a_time_that_no_calendar_has_is_refused_and_the_clock_goes_on(orchestrator, virtual_clock, given) -> None:
+    before = virtual_clock.now()
+    for travel in (virtual_clock.advance, virtual_clock.jump, VirtualClock(before).advance):
+        with pytest.raises((TypeError, ValueError), match=r"time goes forward|its last year is 9999"):
+            travel(given)
+    assert virtual_clock.now() == before
+    assert orchestrator.start(idle.sleeps, DAY).result(timeout=30) == DAY
+
+
+@pytest.mark.parametrize("start", ["2026", float("nan"), float("inf"), -1, 1e300, [2026]])
+def test_a_clock_does_not_start_at_what_is_no_time(start) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"a virtual clock starts (at a datetime|between the years)"):
+        VirtualClock(start)
+
+
 def test_a_clock_serves_one_orchestrator_at_a_time(orchestrator, virtual_clock, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="serves another orchestrator"):
         Orchestrator(home=tmp_path, clock=virtual_clock)

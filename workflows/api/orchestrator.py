@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from typing_extensions import override
 
@@ -109,7 +109,7 @@ class Orchestrator(BaseOrchestrator):
         """Start everything. Blocks, but no event loop, until the journal is open and orphaned processes are gone."""
         if importing.loading:
             raise importing.ImportEnded
-        _check_options(pools or {}, durability)
+        _check_options(pools or {}, durability, clock)
         viewer = viewer_of(output)
         if journal is None and home is None:
             journal = former_name.variable(JOURNAL_VARIABLE) or None
@@ -376,13 +376,21 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _check_options(pools: Mapping[str, object], durability: object) -> None:
+def _check_options(pools: Mapping[str, object], durability: object, clock: object) -> None:
     """Check the options of an orchestrator.
 
     Raises:
-        TypeError: A pool is not a ``Pool``.
+        TypeError: A pool is not a ``Pool``, the pools are no mapping, or the clock is none.
         ValueError: The durability is unknown, or a pool's configuration is not valid.
     """
+    if clock is not None and (isinstance(clock, type) or not hasattr(clock, "call_at")):
+        msg = (
+            f"clock is a clock, such as VirtualClock() of greenroom.testing, or None for real time, not {clock!r:.200}"
+        )
+        raise TypeError(msg)
+    if not isinstance(cast("object", pools), Mapping):
+        msg = f"pools is a mapping such as pools={{'tool': Pool(size=4)}}, not {pools!r:.200}"
+        raise TypeError(msg)
     found = [f"pools[{name!r}] {fault}" for name, pool in pools.items() for fault in _faults(name, pool)]
     if found:
         kind = ValueError if all(isinstance(pool, Pool) for pool in pools.values()) else TypeError

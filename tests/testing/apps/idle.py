@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from greenroom import Retry, now, receive, run, sleep, tool, workflow
+from greenroom import Retry, now, receive, run, session, sleep, tool, workflow
 
 DAY = 86_400.0
 
@@ -92,6 +92,16 @@ def hold(gate: str) -> int:
 @workflow
 async def held(gate: str) -> int:
     return await hold(gate)
+
+
+class Held(BaseModel):
+    pids: list[int] = []
+
+
+@session(state=Held)
+async def holds(state: Held, message: Word) -> int:
+    state.pids.append(await hold(message.text))
+    return len(state.pids)
 
 
 @workflow

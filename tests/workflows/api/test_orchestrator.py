@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from greenroom import Orchestrator, run
+from greenroom import Orchestrator, Pool, run
 from greenroom.messages.core.errors import JournalError
+from greenroom.testing import VirtualClock
 from tests.workflows.api.test_scripts import run_script
 from tests.workflows.apps.family import Card, add, card, child
 
@@ -141,7 +142,10 @@ def test_an_id_that_is_no_text_is_refused(tmp_path: Path) -> None:
     ("options", "kind", "reason"),
     [
         ({"pools": {"tool": 3}}, TypeError, r"pools\['tool'\] has to be a Pool, such as Pool\(size=4\), not 3"),
+        ({"pools": [Pool()]}, TypeError, r"pools is a mapping such as pools={'tool': Pool\(size=4\)}, not \["),
         ({"durability": "none"}, ValueError, "durability is 'full' or 'process', not 'none'"),
+        ({"clock": 3}, TypeError, r"clock is a clock, such as VirtualClock\(\) of .*, not 3"),
+        ({"clock": VirtualClock}, TypeError, r"clock is a clock, such as VirtualClock\(\) of .*, not <class "),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_made(

@@ -119,6 +119,11 @@ class Session(Generic[S, M, R]):
         """Name the session."""
         return f"<Session {self.id}>"
 
+    @property
+    def host(self) -> SessionHost:
+        """The orchestrator or client that it came from."""
+        return self._host
+
     def ask(self, message: M, timeout: Seconds | None = None, key: str | None = None) -> R:
         """Send a message and wait for the reply.
 
