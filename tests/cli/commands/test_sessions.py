@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from greenroom.messages.core.json_text import plain
+from greenroom.workflows.home.home import Home
+from greenroom.workflows.queries.reader import JournalQueries
 from tests.cli.conftest import ROOT, CommandLine
 from tests.support import eventually
 
@@ -15,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 TALK = """
 from pydantic import BaseModel
 
-from greenroom import session, sleep
+from greenroom import session, sleep, workflow
 
 
 class Memory(BaseModel):
@@ -40,6 +43,12 @@ async def talk(state: Memory, message: Say | Count) -> str:
         raise ValueError("not this")
     state.said.append(message.text)
     return f"{len(state.said)}: {message.text}"
+
+
+@workflow
+async def telling(key: str, text: str) -> str:
+    await talk.tell(key, Say(text=text))
+    return text
 """
 
 
@@ -166,3 +175,24 @@ def test_the_help_of_every_verb_is_there(greenroom: CommandLine) -> None:
     for group in ("sessions", "dead-letters"):
         assert greenroom(group, "--help").out.startswith("Usage:")
     assert json.loads(greenroom("sessions", "list", "-o", "json").out) == []
+
+
+def test_a_session_that_a_run_opens_as_its_orchestrator_ends_has_the_message_and_nothing_is_complained_of(
+    greenroom: CommandLine, talk: str
+) -> None:
+    texts = [f"text {number}" for number in range(4)]
+    for number, text in enumerate(texts):
+        ended = greenroom("run", "talk.py:telling", "-i", f"key=k{number}", "-i", f"text={text}", "-q")
+        assert json.loads(ended.out) == text
+        assert "Error" not in ended.err
+    with (
+        greenroom.start("run", "app.py:taught") as host,  # it waits, so that there is an orchestrator
+        JournalQueries.open(Home(greenroom.home)) as reads,
+    ):
+
+        def said() -> list[object]:
+            return [plain(reads.session_state(f"talk/k{number}")) for number in range(len(texts))]
+
+        eventually(lambda: said() == [{"said": [text]} for text in texts], 30)
+        host.terminate()
+        host.communicate(timeout=30)

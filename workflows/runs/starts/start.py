@@ -158,13 +158,13 @@ class RunStarter:
     def _on_commit(self, run_id: str, error: JournalError | None) -> None:
         """Take in a run that was accepted by the journal, and wake the commands that wait for it."""
         start = self._under_way.pop(run_id)
-        if error is None:
+        if error is not None:
+            for happened in start.messages:
+                self._runs.route(run_id, happened)
+        elif self._runs.closed() is None:  # otherwise the next orchestrator goes on with the run
             self._runs.enter(start.state, start.ref)
             for happened in start.messages:
                 start.ref.tell(happened)
-        else:
-            for happened in start.messages:
-                self._runs.route(run_id, happened)
         for commit in start.waiting:
             if not commit.done():
                 commit.set_result(error)
