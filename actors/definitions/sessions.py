@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import Definition, check_defaults, is_model
 from greenroom.actors.definitions.registry import all_definitions, suggestion
-from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence
+from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence, state_text
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.core.failures import Fault
@@ -198,9 +198,24 @@ class SessionDefinition(Definition):
     # ------------------------------------------------------------ turns
 
     def first_state(self, start: StartProgram) -> BaseModel:
-        """Return the state that a turn begins with; see ``read_state``."""
+        """Return the state that a turn begins with. The end of the turn replaces the recorded one.
+
+        Raises:
+            InvalidInput: The recorded state no longer fits the model, or has fields that would be lost.
+        """
         assert start.turn is not None
-        return self.read_state(start.turn.state)
+        recorded = start.turn.state
+        state = self.read_state(recorded)
+        if recorded is not None and (unknown := extra_fields(state, recorded)):
+            written = extra_fields(state, state_text(state))  # by serialisers of the model, and so each time
+            if lost := tuple(each for each in unknown if each not in written):
+                msg = (
+                    f"the recorded state of {self.title} does not fit {self.state_model.__name__}: {sentence(lost)}. "
+                    "What is recorded there would be lost: keep the field, have another one read it with "
+                    '`validation_alias=AliasChoices(...)`, or drop it with `model_config = ConfigDict(extra="ignore")`'
+                )
+                raise InvalidInput(msg, lost)
+        return state
 
     def enter(self, start: StartProgram, state: BaseModel | None) -> Coroutine[Any, Any, Any]:
         """Return the coroutine of a turn. The caller owns it.

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
 
 from greenroom import Client, InvalidInput, NotAuthorized, Orchestrator, OrchestratorUnreachable
 from greenroom.dashboard.server import Server
@@ -187,6 +188,8 @@ class Cutter:
         self._at_once = at_once
         self.awaited = threading.Event()
         """Set once somebody waits for something."""
+        self.silent = threading.Event()
+        """Set once the server has kept a stream open in which nothing happens."""
 
     def __call__(self, connection: socket.socket) -> None:
         with connection, socket.create_connection(self._behind) as behind:
@@ -206,6 +209,8 @@ class Cutter:
         with suppress(OSError):
             while data := here.recv(65536):
                 there.sendall(data)
+                if KEEPALIVE_COMMENT in data:
+                    self.silent.set()
                 if any(sign in data for sign in (b"/stream HTTP", b"?wait=", b'"session.ask"')):
                     self.awaited.set()
                     if self._at_once:
@@ -253,6 +258,26 @@ def test_a_wait_goes_on_where_a_proxy_cuts_its_connections(how: str, orchestrato
                 here.signal(Word(text=str(count)))
             got = waiting.result(30)
     assert got == (["0", "1"] if how in {"result", "until_result"} else [event.seq for event in here.events()])
+
+
+@pytest.mark.parametrize("how", ["follow", "until_followed"])
+def test_whoever_follows_goes_on_after_a_long_silence(how: str, orchestrator: Orchestrator, monkeypatch):
+    monkeypatch.setattr("greenroom.dashboard.routes.results.PING", 0.05)
+    here = start(orchestrator, "words", "words", count=2)
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        proxy = Cutter(server.url)
+        with (
+            answering(proxy) as url,
+            Client(url, server.token.value) as client,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            waiting = threads.submit(wait, client, how)
+            for count in range(2):
+                proxy.silent.clear()
+                assert proxy.silent.wait(20)
+                here.signal(Word(text=str(count)))
+            got = waiting.result(30)
+    assert got == [event.seq for event in here.events()]
 
 
 def ask(client: Client, how: str) -> str:

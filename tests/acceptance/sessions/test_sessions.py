@@ -414,7 +414,7 @@ def test_a_message_recorded_as_sent_arrives_though_its_sender_was_killed_at_once
 # ---------------------------------------------------------------- changed models
 
 FIRST = """
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from greenroom import session
 
 class Count(BaseModel):
@@ -445,7 +445,10 @@ def test_a_session_goes_on_when_its_state_gains_a_field_and_is_parked_where_it_c
         ("", "Count(n=1)"),
         ("note: str = 'new'", "Count(n=2, note='new')"),
         ("note: list[int] = []", "the recorded state of session `counter` does not fit Count: note"),
-        ("note: str = ''", "Count(n=4, note='new')"),
+        ("", "the recorded state of session `counter` does not fit Count: note: there is no such field. "),
+        ("text: str = Field('', validation_alias=AliasChoices('text', 'note'))", "Count(n=5, text='new')"),
+        ("model_config = ConfigDict(extra='ignore')", "Count(n=6)"),
+        ("text: str = ''", "Count(n=7, text='')"),
     ]
     for field, expected in lives:
         app.write_text(FIRST.replace("{field}", field))

@@ -4,15 +4,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    SerializerFunctionWrapHandler,
+    computed_field,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from greenroom import session, tool
 from greenroom.actors.definitions.message_check import signal_faults
 from greenroom.actors.definitions.sessions import SessionDefinition
-from greenroom.actors.values.conversion import read_model
+from greenroom.actors.values.conversion import read_model, state_text
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.frames.program import SessionTurn, StartProgram
 
 
 @tool
@@ -192,6 +204,56 @@ def test_a_type_that_is_named_takes_no_other_fields_either() -> None:
 
 def test_what_is_on_record_is_read_as_it_was() -> None:
     assert isinstance(talks.definition.read_message("Reset", {"text": "of an earlier version"}), Reset)
+
+
+# ---------------------------------------------------------------- recorded states
+
+
+class Counted(BaseModel):
+    """Its serialiser writes what no field reads."""
+
+    size: int = 0
+
+    @model_serializer(mode="wrap")
+    def _with_format(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**write(self), "format": 2}
+
+    @computed_field
+    @property
+    def twice(self) -> int:
+        return 2 * self.size
+
+
+class Memory(BaseModel):
+    whole: Whole = Whole()
+    counted: Counted = Counted()
+    points: dict[int, Point] = {}
+
+
+@session
+async def remembers(state: Memory, message: Reset) -> None: ...
+
+
+def begin(recorded: Any) -> BaseModel:
+    definition: SessionDefinition = remembers.definition
+    turn = SessionTurn(number=1, name="Reset", value={}, state=recorded)
+    return definition.first_state(
+        StartProgram(run_id="remembers/k", workflow="remembers", arguments={}, started_at=0.0, turn=turn)
+    )
+
+
+@pytest.mark.parametrize("json", FITTING)
+def test_a_state_that_the_model_wrote_itself_begins_a_turn(json: Any) -> None:
+    written = Memory(whole=read_model(Whole, json), counted=Counted(size=3), points={1: Point(2)})
+    assert begin(state_text(written)) == written
+
+
+@pytest.mark.parametrize("place", [*TYPOS])
+def test_a_recorded_field_that_the_model_no_longer_has_is_not_lost_in_silence(place: str) -> None:
+    json: Any = {"whole": TYPOS[place], "counted": {"size": 1, "format": 2}}
+    with pytest.raises(InvalidInput, match="would be lost") as refused:
+        begin(json)
+    assert [where for where, _ in refused.value.errors] == [f"whole.{place}"]
 
 
 # ---------------------------------------------------------------- messages to runs

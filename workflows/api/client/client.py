@@ -206,7 +206,8 @@ class Client(BaseOrchestrator):
                     async for event in EventSource(answer).aiter_sse():
                         if event.event == END:
                             return
-                        yield read_event(event.json())
+                        if event.data:  # after a comment, which keeps the connection open, comes one without data
+                            yield read_event(event.json())
 
     def _stream(self, run_id: str, after: int) -> Iterator[Stored]:
         """Yield events until the stream ends: the run has ended, the server stops, or the connection breaks off."""
@@ -225,7 +226,8 @@ class Client(BaseOrchestrator):
                 for event in EventSource(answer).iter_sse():
                     if event.event == END:
                         return
-                    yield read_event(event.json())
+                    if event.data:  # as in ``_until_streamed``
+                        yield read_event(event.json())
 
 
 def _reply(answer: "httpx.Response") -> Reply:
