@@ -10,6 +10,7 @@ from loguru import logger
 
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import Journal, RunRow
+from greenroom.messages.advice import advises, resume
 from greenroom.messages.commands import Accepted, RefusalCode, Refused, Reply, TurnAnswered
 from greenroom.messages.core.errors import (
     ApprovalClosed,
@@ -321,4 +322,5 @@ def stopped(state: RunState) -> Refused:
 
 
 def _refusal(run_id: str, reason: str | None) -> Refused:
-    return Refused(code="parked", message=f"session {run_id} is parked: {reason}; the message waits there")
+    way = "" if advises(reason or "") else f"; once the cause is mended, it goes on with {resume(run_id)}"
+    return Refused(code="parked", message=f"session {run_id} is parked, and the message waits there{way}: {reason}")

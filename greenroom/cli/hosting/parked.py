@@ -1,9 +1,14 @@
-"""Resuming everything that is parked, for runs and sessions alike."""
+"""Resuming what is parked: everything of a kind, or one session."""
 
-from typing import Literal
+import time
+from typing import TYPE_CHECKING, Literal
 
 from greenroom.cli.display.values import emit, look, note, say
+from greenroom.cli.hosting.other_process import POLL
 from greenroom.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from greenroom.messages.commands import ResumeRun
 
 
 def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str | None) -> None:
@@ -40,3 +45,32 @@ def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str
         say(f"no {kind} is parked")
     if where:
         note(f"{'it goes' if len(run_ids) == 1 else 'they go'} on in {where}")
+
+
+def resume_session(settings: Settings, command: "ResumeRun") -> None:
+    """Resume one session. If no orchestrator is running, one is started for as long as the session has work.
+
+    Raises:
+        RunParked: The session is parked again.
+    """
+    from greenroom.cli.hosting.log_file import log_to_home
+    from greenroom.cli.hosting.ownership import open_orchestrator, settle
+    from greenroom.messages.core.errors import RunParked
+    from greenroom.messages.refusals import check
+    from greenroom.workflows.control.access.control_socket import ask
+
+    def tell() -> None:
+        check(ask(settings.home, command))
+
+    def live() -> None:
+        with open_orchestrator(settings) as orchestrator:
+            log_to_home(orchestrator.home)
+            check(orchestrator.send(command))
+            while (session := orchestrator.reads.session(command.run_id)).status in {"pending", "running"}:
+                orchestrator.check_alive()
+                time.sleep(POLL)
+        if session.status == "parked":
+            msg = f"session {command.run_id} is parked again: {session.reason}"
+            raise RunParked(msg)
+
+    settle(settings, tell, live)

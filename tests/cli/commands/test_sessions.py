@@ -196,3 +196,20 @@ def test_a_session_that_a_run_opens_as_its_orchestrator_ends_has_the_message_and
         eventually(lambda: said() == [{"said": [text]} for text in texts], 30)
         host.terminate()
         host.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("verb", [("sessions", "resume", "talk", "ada"), ("runs", "resume", "talk/ada")], ids=" ".join)
+def test_a_parked_session_goes_on_by_one_command_without_an_orchestrator(
+    greenroom: CommandLine, talk: str, verb: tuple[str, ...]
+) -> None:
+    file = greenroom.folder / "talk.py"
+    assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "a"}') == "1: a"
+    file.write_text(TALK.replace("    said: list[str] = []", "    said: list[int] = []"))
+    refused = greenroom("sessions", "ask", talk, "ada", '{"text": "b"}', code=6).err
+    assert "once the cause is mended, it goes on with `greenroom runs resume talk/ada" in refused
+    assert "talk/ada is parked again: " in greenroom(*verb, code=6).err
+    file.write_text(TALK)
+    assert "talk/ada goes on" in greenroom(*verb).out
+    shown = greenroom.result_of("sessions", "show", "talk", "ada", "-o", "json")
+    assert (shown["status"], shown["waiting"], shown["state"]) == ("waiting", 0, {"said": ["a", "b"]})
+    assert greenroom.host() is None, "the orchestrator ends with the session's work"

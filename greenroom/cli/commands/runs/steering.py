@@ -6,7 +6,7 @@ import click
 
 from greenroom.cli.command_group import budget_of, common, pass_settings
 from greenroom.cli.display.values import emit, look, note, say
-from greenroom.cli.hosting.parked import resume_parked
+from greenroom.cli.hosting.parked import resume_parked, resume_session
 from greenroom.cli.inputs import Number
 from greenroom.cli.settings import Settings
 from greenroom.messages.advice import go_on
@@ -113,6 +113,7 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
     """
     from greenroom.cli.hosting.ownership import settle
     from greenroom.cli.hosting.this_process import resume_in_background
+    from greenroom.messages.commands import ResumeRun
     from greenroom.messages.records.records import ENDED
     from greenroom.messages.refusals import check
     from greenroom.workflows.control.access.control_socket import ask
@@ -125,7 +126,9 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
         return ""
 
     where = ""
-    if status not in ENDED and hosted and "/" not in command.run_id:
+    if status not in ENDED and isinstance(command, ResumeRun) and "/" in command.run_id:
+        resume_session(settings, command)
+    elif status not in ENDED and hosted:
         where = settle(settings, tell, lambda: resume_in_background(settings, command, [command.run_id])[1])
     elif status not in ENDED:
         tell()

@@ -5,7 +5,7 @@ import click
 from greenroom.cli.command_group import common, pass_settings
 from greenroom.cli.commands.sessions.names import name_of
 from greenroom.cli.display.values import emit, look, say
-from greenroom.cli.hosting.parked import resume_parked
+from greenroom.cli.hosting.parked import resume_parked, resume_session
 from greenroom.cli.settings import Settings
 
 
@@ -67,10 +67,12 @@ def resume(
     key: str | None,
     everything: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
-    """Resume the parked session KEY of NAME; with --all every parked session."""
+    """Resume the parked session KEY of NAME; with --all every parked session.
+
+    For one session an orchestrator is started if none is running on the home, until the session has answered what
+    waits in it.
+    """
     from greenroom.messages.commands import ResumeRun
-    from greenroom.messages.refusals import check
-    from greenroom.workflows.control.access import control_socket
 
     name = name_of(name) if name is not None else None
     if everything == (key is not None):
@@ -81,7 +83,7 @@ def resume(
         return
     with look(settings.home) as reads:
         reads.session(f"{name}/{key}")
-    check(control_socket.ask(settings.home, ResumeRun(run_id=f"{name}/{key}")))
+    resume_session(settings, ResumeRun(run_id=f"{name}/{key}"))
     if settings.json:
         emit({"session": f"{name}/{key}", "asked": True})
     else:
