@@ -1,7 +1,7 @@
 """Injects faults: hits one of the processes that a fault may hit."""
 
 import signal
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import psutil
 
@@ -9,12 +9,13 @@ from greenroom.cli.commands.chaos.faults import Fault
 from greenroom.cli.commands.chaos.orchestrator_process import OrchestratorProcess
 from greenroom.messages.commands import KillWorker, ListWorkers, Workers
 from greenroom.messages.core.errors import WorkerNotFound
+from greenroom.supervision.zygote import fork_server, keeper
 
 if TYPE_CHECKING:
     from greenroom.messages.records.records import WorkerRecord
 
-NAMES = {"zygote": "greenroom-zyg", "keeper": "greenroom-keep"}
-"""Names by which the kernel knows the processes that start workers."""
+NAMES: Final = {"zygote": fork_server.NAME, "keeper": keeper.NAME}
+"""Names of the processes that start workers."""
 
 
 def strike(orchestrator: OrchestratorProcess, fault: Fault) -> str:
