@@ -174,7 +174,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
         workload.finish(settle)
         seconds = time.monotonic() - begun
         orchestrator.close()
-        left = Left(reads, workload.accepted, rehearsed, tuple(orchestrator.left()))
+        left = Left(reads, workload.accepted, rehearsed, tuple(orchestrator.leftovers()))
         held = list(invariants(left))
         outcomes = _outcomes(reads)
     good = not any(invariant.broken for invariant in held)
