@@ -17,7 +17,7 @@ from greenroom.messages.records.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, ImportKilled, Job, JobHandle, Pool, PoolKey, Submit
 from greenroom.supervision.kernel.namespaces import network_refusal
 from greenroom.supervision.loop.reactor import Reactor
-from greenroom.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.policy.restart_intensity import RestartIntensity
 from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import EventHook, WorkerEvent
 from greenroom.supervision.pool.workers.start_limiter import StartLimiter
@@ -45,7 +45,7 @@ class _AppNode:
     app: str
     backend: Backend
     pools: list[PoolActor] = field(default_factory=list[PoolActor])
-    budget: Budget = field(default_factory=lambda: Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN))
+    intensity: RestartIntensity = field(default_factory=lambda: RestartIntensity(ZYGOTE_DEATHS, ZYGOTE_WITHIN))
     """The deaths of the backend's zygotes: the restart intensity above that of the pools."""
     losses: int = 0
     loaded: bool = False
@@ -231,9 +231,9 @@ class Tree:
         """Count the loss of a zygote, with which the workers of its pools have died; give up after too many."""
         node.losses += 1
         self._isolated_backends.note_loss(node.backend)
-        node.budget = node.budget.died(self._reactor.loop.time())
-        if node.budget.exceeded and not self._closed:
-            node.budget = Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
+        node.intensity = node.intensity.died(self._reactor.loop.time())
+        if node.intensity.exceeded and not self._closed:
+            node.intensity = RestartIntensity(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
             reason = (
                 f"the process from which the workers of {node.app} are forked dies as often as it is started, and all "
                 f"of them with it, so starting it was given up; the last time, {why}. What was running each time is on "
