@@ -32,11 +32,11 @@ then refuses the jobs that wait, while the rest of the tree continues.
     >>> from greenroom.supervision.policy.restart_backoff import restart_delay
     >>> [restart_delay(streak, 0.5) for streak in range(5)]
     [0.0, 0.1, 0.2, 0.4, 0.8]
-    >>> from greenroom.supervision.policy.restart_intensity import Budget
-    >>> budget = Budget(max_restarts=5, within=60.0)
+    >>> from greenroom.supervision.policy.restart_intensity import RestartIntensity
+    >>> intensity = RestartIntensity(max_restarts=5, within=60.0)
     >>> for second in range(6):
-    ...     budget = budget.died(now=second)
-    >>> budget.exceeded
+    ...     intensity = intensity.died(now=second)
+    >>> intensity.exceeded
     True
 
 **The message:** the crash is charged to the message that was running, and not to others that only shared the process.

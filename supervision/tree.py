@@ -3,58 +3,30 @@
 import difflib
 import os
 import random
-from asyncio import FIRST_COMPLETED, Event, Future, Task, wait
+from asyncio import FIRST_COMPLETED, Event, Future, wait
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from greenroom.messages.advice import list_workers
-from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
+from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.options.policy import Limits
 from greenroom.messages.records.records import ActorRecord, WorkerRecord
-from greenroom.supervision.jobs import Backend, ImportKilled, Job, JobHandle, Pool, PoolKey, Submit
-from greenroom.supervision.kernel.namespaces import network_refusal
+from greenroom.supervision.app_node import AppNode
+from greenroom.supervision.jobs import Job, JobHandle, Pool, PoolKey, Submit
 from greenroom.supervision.loop.reactor import Reactor
-from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import EventHook, WorkerEvent
 from greenroom.supervision.pool.workers.start_limiter import StartLimiter
 from greenroom.supervision.pool.workers.worker_ids import Names
 from greenroom.supervision.pool.workers.worker_slot import START_TIMEOUT, STOP_GRACE
 from greenroom.supervision.pool.workers.worker_supervisor import SharedResources
-from greenroom.supervision.process.limit_requirements import limits_refusal
 from greenroom.supervision.zygote.import_progress import SlowImports
 from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends
 
-ZYGOTE_DEATHS: Final = 5
-"""Deaths of an app's zygote within ``ZYGOTE_WITHIN`` seconds after which its pools take no jobs for that long."""
-ZYGOTE_WITHIN: Final = 60.0
-"""Seconds."""
 CLEANUP: Final = 0.5
 """Seconds that asynchronous code has to end after it was cancelled because the orchestrator closes."""
-WORKER_MB: Final = 8
-"""MiB of memory that a worker needs besides the app."""
-
-
-@dataclass(eq=False, slots=True)
-class _AppNode:
-    """One backend and the pools whose workers it starts. Written by the tree only."""
-
-    app: str
-    backend: Backend
-    pools: list[PoolActor] = field(default_factory=list[PoolActor])
-    budget: Budget = field(default_factory=lambda: Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN))
-    """The deaths of the backend's zygotes: the restart intensity above that of the pools."""
-    losses: int = 0
-    loaded: bool = False
-    """Whether the app has been loaded, so that pools may start workers."""
-    loading: "Task[None] | None" = None
-    """The import, until it has ended; None if the next job begins it."""
-    refusal: str = ""
-    """Why the app is not imported before ``rest_until``."""
-    rest_until: float = 0.0
 
 
 def _ignore(_event: WorkerEvent) -> None:
@@ -102,13 +74,11 @@ class Tree:
         )
         self._pools: dict[PoolKey, PoolActor] = {}
         """In start order."""
-        self._nodes: dict[tuple[str, str], _AppNode] = {}
+        self._nodes: dict[tuple[str, str], AppNode] = {}
         """By app and kind of backend, in start order."""
-        self._put_off: dict[tuple[str, str], _AppNode] = {}
-        """Those of them whose import was killed again and again."""
+        self._put_off: set[AppNode] = set()
+        """Those of them whose import was killed again and again. They enter and leave it by themselves."""
         self._imports = imports if imports is not None else SlowImports()
-        self._looks: set[Task[None]] = set()
-        """Pools that are about to be opened."""
         self.gates: Callable[[], tuple[ActorRecord, ...]] = tuple
         """Returns the records of models and tools whose calls are limited."""
         self._closed = False
@@ -133,7 +103,9 @@ class Tree:
         if found is None:
             return self._begin(key, limits)
         if self._put_off:
-            self._take_up(found)
+            for node in tuple(self._put_off):
+                if found in node.pools:
+                    node.take_up()
         return found
 
     def has_loaded(self, app: str) -> bool:
@@ -151,96 +123,31 @@ class Tree:
         where = (key.app, policy.backend)
         node = self._nodes.get(where)
         if node is None:
-            node = _AppNode(key.app, self._factory(key.app, key, policy))
-            node.backend.on_lost = partial(self._lost, node)
+            backend = self._factory(key.app, key, policy)
+            node = AppNode(key.app, backend, self._reactor.loop, self._put_off, partial(self._drop, where))
+            backend.on_lost = partial(self._lost, node)
             self._nodes[where] = node
         pool = PoolActor.create(
             self._reactor, key, policy, node.backend, limits=_together(policy, limits), resources=self._resources
         )
         self._pools[key] = pool
-        node.pools.append(pool)
         if self._closed:
+            node.pools.append(pool)
             pool.refuse_for_good("the orchestrator is closed")
-        elif node.loaded:
-            self._open(pool, node)
-        elif (rest := node.rest_until - self._reactor.loop.time()) > 0:
-            pool.degrade(node.refusal, rest)
-        elif node.loading is None:
-            self._import(where, node)
+        else:
+            node.add(pool)
         return pool
 
-    def _import(self, where: tuple[str, str], node: _AppNode) -> None:
-        self._put_off.pop(where, None)
-        node.loading = self._reactor.loop.create_task(self._load(where, node))
-
-    async def _load(self, where: tuple[str, str], node: _AppNode) -> None:
-        """Load the app in its backend, then open its pools, or refuse their jobs if it does not load."""
-        try:
-            await node.backend.start()
-        except ImportKilled as error:
-            self._put_off_import(where, node, str(error))
-            return
-        except (DefinitionError, OSError) as error:
-            reason = str(error)
-        else:
-            node.loaded = True
-            for pool in node.pools:
-                self._open(pool, node)
-            return
+    def _drop(self, where: tuple[str, str], node: AppNode) -> None:
+        """Remove an app that cannot be imported, and its pools. The next job makes them anew."""
         self._nodes.pop(where, None)
         for pool in node.pools:
             self._pools.pop(pool.key, None)
-            pool.refuse_for_good(reason)
-        await node.backend.close()
 
-    def _put_off_import(self, where: tuple[str, str], node: _AppNode, why: str) -> None:
-        """Let the pools of an app whose import was killed give up. The first job after that begins it again."""
-        node.loading = None
-        node.refusal = (
-            f"work for {node.app} is taken again after {ZYGOTE_WITHIN:g} s, as what imports it is killed each time: "
-            f"{why}"
-        )
-        node.rest_until = self._reactor.loop.time() + ZYGOTE_WITHIN
-        self._put_off[where] = node
-        for pool in node.pools:
-            pool.degrade(node.refusal, ZYGOTE_WITHIN)
-
-    def _take_up(self, pool: PoolActor) -> None:
-        """Import the app of a pool if that was put off, and the time is over."""
-        now = self._reactor.loop.time()
-        for where, node in list(self._put_off.items()):
-            if pool in node.pools and now >= node.rest_until and not self._closed:
-                self._import(where, node)
-
-    def _open(self, pool: PoolActor, node: _AppNode) -> None:
-        """Let a pool start workers, after a look at what their limits need."""
-        if pool.limits.network:
-            _open(pool, node)
-        else:
-            task = self._reactor.loop.create_task(self._open_offline(pool, node))
-            self._looks.add(task)
-            task.add_done_callback(self._looks.discard)
-
-    async def _open_offline(self, pool: PoolActor, node: _AppNode) -> None:
-        """Ask in a thread whether the kernel can keep workers from the network. The first answer takes a process."""
-        await self._reactor.loop.run_in_executor(None, network_refusal)
-        if not self._closed:
-            _open(pool, node)
-
-    def _lost(self, node: _AppNode, why: str) -> None:
-        """Count the loss of a zygote, with which the workers of its pools have died; give up after too many."""
-        node.losses += 1
+    def _lost(self, node: AppNode, why: str) -> None:
+        """Count the loss of a zygote, with which the workers of its pools have died."""
         self._isolated_backends.note_loss(node.backend)
-        node.budget = node.budget.died(self._reactor.loop.time())
-        if node.budget.exceeded and not self._closed:
-            node.budget = Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
-            reason = (
-                f"the process from which the workers of {node.app} are forked dies as often as it is started, and all "
-                f"of them with it, so starting it was given up; the last time, {why}. What was running each time is on "
-                f"the records of the runs; work for {node.app} is taken again after {ZYGOTE_WITHIN:g} s"
-            )
-            for pool in node.pools:
-                pool.degrade(reason, ZYGOTE_WITHIN)
+        node.note_loss(why)
 
     def _grow_all(self) -> None:
         """Start workers in all pools that had to wait for other workers to end."""
@@ -269,7 +176,7 @@ class Tree:
             children=(*apps, *self.gates()),
         )
 
-    def _app_record(self, node: _AppNode) -> ActorRecord:
+    def _app_record(self, node: AppNode) -> ActorRecord:
         pools = tuple(pool.record() for pool in node.pools)
         slow = None if node.loaded else self._imports.get(node.app)
         detail = f"{node.backend!r}{f', {node.losses} zygotes lost' if node.losses else ''}"
@@ -369,8 +276,7 @@ class Tree:
         loop = self._reactor.loop
         deadline = loop.time() + grace
         for node in self._nodes.values():
-            if node.loading is not None and not node.loaded:
-                node.loading.cancel()
+            node.stop()
         for pool in reversed(list(self._pools.values())):
             ended: Future[None] = loop.create_future()
             pool.close(partial(ended.set_result, None), max(0.0, deadline - loop.time()))
@@ -378,21 +284,6 @@ class Tree:
         await self._isolated_backends.close()
         for node in reversed(list(self._nodes.values())):
             await node.backend.close()
-
-
-def _open(pool: PoolActor, node: _AppNode) -> None:
-    """Let a pool start workers, unless their limits cannot be kept here."""
-    if refusal := limits_refusal(pool.limits):
-        pool.refuse_for_good(f"workers of pool {pool.key.name} cannot start: {refusal}")
-        return
-    limit, least = pool.limits.memory_mb, node.backend.holds_mb + WORKER_MB
-    if limit is None or not node.backend.holds_mb or limit >= least:
-        pool.open()
-        return
-    pool.refuse_for_good(
-        f"workers of pool {pool.key.name} may have memory_mb={limit}, and {node.app} with what a worker needs takes "
-        f"{least} MiB before any work is done: give them at least that, and what the work takes besides"
-    )
 
 
 def _together(policy: Pool, limits: Limits | None) -> Limits:

@@ -55,6 +55,7 @@ class Program:
     """Runs one coroutine on a ``ProgramLoop``. All methods are called on that loop's thread."""
 
     ran_out = False
+    """See ``ProgramPort``."""
 
     def __init__(
         self, loop: ProgramLoop, definition: WorkflowDefinition | SessionDefinition, start: StartProgram
@@ -218,9 +219,8 @@ class Program:
     def end(self) -> None:
         """Drop the program. Tasks that still wait are thrown away and never run again."""
         self.ended = True
-        self.silent |= (
-            not self.ran_out
-        )  # its code continues elsewhere, and the ``finally`` blocks that run here do not count
+        if not self.ran_out:  # its code continues elsewhere, and the ``finally`` blocks that run here do not count
+            self.silent = True
         if self._loop.active is self:
             self._loop.active = None
         self._waiting.clear()
@@ -454,13 +454,13 @@ class Program:
         comparison.ends(left, self._waits(), self._ending())
         self._comparison = None
         difference = comparison.found
-        if difference is None:
-            self._fingerprint = self._definition.fingerprint
-            self.silent = self._start.trial
         if difference is not None:
             self._commands.replace(_diverge(difference))
-        elif self._start.trial and not self._start.tells_rest:
-            self._commands.replace(None)
+        else:
+            self._fingerprint = self._definition.fingerprint
+            self.silent = self._start.trial
+            if self._start.trial and not self._start.tells_rest:
+                self._commands.replace(None)
         if difference is not None or self._start.trial:
             self.finished = True
             self._state.hide()

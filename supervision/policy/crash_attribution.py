@@ -19,8 +19,8 @@ class Blame:
     suspects: frozenset[str] = frozenset()
     """Tokens of jobs of which an unknown one is responsible."""
     counted: bool = False
-    """Whether the death counts against the pool's restart budget: only if no job can be blamed. A job that kills its
-    workers reaches its own limit of crashes, so it never exhausts the budget of the pool."""
+    """Whether the death counts against the pool's restart intensity: only if no job can be blamed. A job that kills its
+    workers reaches its own limit of crashes, so the pool never gives up for it."""
 
 
 def blame(

@@ -6,14 +6,14 @@ from greenroom.messages.core.frozen import frozen
 
 
 @frozen
-class Budget:
-    """The restarts so far, and two limits for them.
+class RestartIntensity:
+    """The deaths and failed starts so far, and two limits for them.
 
-    The budget is exceeded by more than ``max_restarts`` deaths within ``within`` seconds. It is also exceeded by more
-    than ``max_restarts`` failed starts in a row. A window alone misses lives that fail slowly, and a streak alone
-    misses bursts of workers that start well. With ``max_restarts=0`` the first death exceeds the budget.
+    It is exceeded by more than ``max_restarts`` deaths within ``within`` seconds, and by more than ``max_restarts``
+    failed starts in a row. A window alone misses lives that fail slowly, and a streak alone misses bursts of workers
+    that start well. With ``max_restarts=0`` the first death exceeds it.
 
-    Values are immutable: each method returns the budget after the event. ``now`` is monotonic, in seconds.
+    Values are immutable: each method returns the value after the event. ``now`` is monotonic, in seconds.
     """
 
     max_restarts: int
@@ -25,11 +25,11 @@ class Budget:
     failed_at: float | None = None
     """When the newest failed start was counted."""
 
-    def died(self, now: float) -> "Budget":
+    def died(self, now: float) -> "RestartIntensity":
         """Count the death of a worker that had been ready."""
         return replace(self, restarts=self._window(now))
 
-    def failed_start(self, now: float, begun: float) -> "Budget":
+    def failed_start(self, now: float, begun: float) -> "RestartIntensity":
         """Count a life that ended before it was ready.
 
         Lives that were begun before the last known failure share its cause: if eight workers start together and all
@@ -43,7 +43,7 @@ class Budget:
             return self
         return replace(self, restarts=self._window(now), streak=self.streak + 1, failed_at=now)
 
-    def ready(self) -> "Budget":
+    def ready(self) -> "RestartIntensity":
         """Reset the streak, because a worker became ready."""
         return replace(self, streak=0) if self.streak else self
 

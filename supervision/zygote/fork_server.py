@@ -45,6 +45,8 @@ from greenroom.supervision.zygote.messages import (
     is_outdated,
 )
 
+NAME: Final = "greenroom-zyg"
+"""Name of the process for tools such as ``ps``. The kernel keeps 15 characters."""
 THREADS_END: Final = 0.5
 """Seconds that stopping threads have to end."""
 
@@ -60,7 +62,7 @@ def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoR
         prepare: Function as ``"module:function"`` to call before the app is known; empty for none.
     """
     linux.adopt_orphans()
-    linux.set_name("greenroom-zyg")
+    linux.set_name(NAME)
     channel = socket.socket(fileno=control)
     if prepare:
         resolve(prepare)()

@@ -17,9 +17,12 @@ import os
 import select
 import signal
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from greenroom.supervision.kernel import linux
+
+NAME: Final = "greenroom-keep"
+"""Name of the process for tools such as ``ps``. The kernel keeps 15 characters."""
 
 
 def main() -> NoReturn:
@@ -41,7 +44,7 @@ def main() -> NoReturn:
 
         serve(control, ourselves, lock, stack, sys.argv[6])
     os.close(stack)
-    linux.set_name("greenroom-keep")
+    linux.set_name(NAME)
     watched = select.poll()
     watched.register(control, 0)  # the zygote reads the packets; only the end of the socket is reported here
     for descriptor in (orchestrator, os.pidfd_open(zygote)):

@@ -58,8 +58,8 @@ from greenroom.workflows.scheduler.registry import ScheduleRegistry
 
 T = TypeVar("T")
 CLOSE_GRACE: Final = 0.2
-"""Seconds that workers have to end by themselves after that. Idle ones need milliseconds. Results of the others can no
-longer be recorded, and their work is repeated by the next orchestrator."""
+"""Seconds that workers have to end by themselves after the grace of running steps. Idle ones need milliseconds. Results
+of the others can no longer be recorded, and their work is repeated by the next orchestrator."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes have to end."""
 
@@ -74,6 +74,7 @@ class Engine:
         clock: The clock of runs and schedules.
         viewer: Shows the output of workers at once; None for no viewer.
         apps: How apps are imported.
+        limits: Limits of models and tools, and budgets of all runs together.
 
     Raises:
         HomeInUse: Another live orchestrator owns the journal, through another mount of it.
@@ -445,9 +446,6 @@ class Engine:
     def hurry(self) -> None:
         """End the grace period of running steps while the engine closes. Thread-safe."""
         self._grace = 0.0
-        self._hurry()
-
-    def _hurry(self) -> None:
         with suppress(RuntimeError):  # the loop is closed
             self.reactor.call(self._tree.hurry)
 

@@ -9,9 +9,7 @@ from typing import Final, assert_never
 
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
-from greenroom.messages.frames import worker as frames
-from greenroom.messages.frames.replay_differences import Difference
-from greenroom.workflows.decisions import cancellation, children, inputs
+from greenroom.workflows.decisions import cancellation, children, ending, inputs, program_turn
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.budgets import budgets
@@ -19,7 +17,6 @@ from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.evaluation import sampling
 from greenroom.workflows.decisions.inputs import Input
 from greenroom.workflows.decisions.messages import mailbox, outbox, turns
-from greenroom.workflows.decisions.replay.expectations import explained
 from greenroom.workflows.decisions.steps import approvals, attempts, judges, quota, retried_steps, streams
 from greenroom.workflows.state.run_state import RunState
 
@@ -52,7 +49,7 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
         case inputs.StepAssigned():
             attempts.step_assigned(out, happened)
         case inputs.ProgramTurn(turn=turn):
-            _program_turn(out, turn)
+            program_turn.program_asked(out, turn)
         case inputs.Signal():
             mailbox.message_arrived(out, happened)
         case inputs.Tick():
@@ -107,7 +104,7 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             quota.child_refused(out, happened)
         case inputs.EngineFault(reason=reason):
             if state.halted is None:
-                _park(out, reason)
+                ending.park(out, reason)
         case _:
             assert_never(happened)
     if out.overdraft is not None:
@@ -209,17 +206,13 @@ def _tick(out: Decision) -> None:
 def _fire_timers(out: Decision) -> None:
     """Fire the timers that are due. End the run if the time for its cleanup is over."""
     state = out.state
-    if _cleanup_is_over(state.cancel_due, out.at):
-        _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
+    if ending.cleanup_is_over(state.cancel_due, out.at):
+        ending.end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
     elif state.halted is None:
         for key, due in sorted(state.timers.items(), key=lambda item: item[1]):
             if due <= out.at:
                 out.record(ev.TimerFired(at=out.at, key=key))
                 out.then.append(do.ReleaseSteps())
-
-
-def _cleanup_is_over(due: float | None, now: float) -> bool:
-    return due is not None and now >= due
 
 
 def _cancel(out: Decision, happened: inputs.Cancel) -> None:
@@ -228,15 +221,15 @@ def _cancel(out: Decision, happened: inputs.Cancel) -> None:
     due = None if happened.within is None else out.at + happened.within
     ends = (
         cancellation.nothing_to_clean_up(state)
-        or _cleanup_is_over(state.cancel_due, out.at)
-        or _cleanup_is_over(due, out.at)
+        or ending.cleanup_is_over(state.cancel_due, out.at)
+        or ending.cleanup_is_over(due, out.at)
     )
     resumes = not ends and state.halted is not None and (happened.again or state.cancel_requested is None)
     if resumes:
         out.record(ev.RunResumed(at=out.at))
     cancellation.request(out, happened.reason, due)
     if ends:
-        _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
+        ending.end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
     elif resumes:
         _go_on(out)
 
@@ -259,15 +252,7 @@ def _no_workers(out: Decision, happened: inputs.NoWorkers) -> None:
     if happened.unsendable and out.state.letter is not None:  # it would be as long the next time
         turns.turn_failed(out, Failure(outcome="error", type="TooLong", message=happened.reason))
     else:
-        _park(out, happened.reason, pool=happened.pool)
-
-
-def _park(out: Decision, reason: str, difference: Difference | None = None, pool: str = "") -> None:
-    if out.state.halted != "parked":
-        reason = cancellation.why_parked(out.state, reason)
-        out.record(ev.RunParked(at=out.at, reason=reason, difference=difference, pool=pool))
-        out.now.append(do.EndProgram())
-        out.then.append(do.Announce())
+        ending.park(out, happened.reason, pool=happened.pool)
 
 
 # ---------------------------------------------------------------- the program
@@ -289,133 +274,8 @@ def _program_lost(out: Decision, happened: inputs.ProgramLost) -> None:
             exit=happened.exit,
         )
         if state.session is None:
-            _end(out, ev.RunFailed(at=out.at, failure=failure))
+            ending.end(out, ev.RunFailed(at=out.at, failure=failure))
         else:
             turns.turn_failed(out, failure)
     elif not state.halted:
         out.start_program()
-
-
-def _program_turn(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0912  one case per kind of command
-    state = out.state
-    if turn.fingerprint not in {"", state.fingerprint}:
-        version = turn.version if state.version == 0 else 0
-        out.record(ev.CodeAdopted(at=out.at, fingerprint=turn.fingerprint, version=version))
-    if state.session is not None:
-        out.ends_turn = any(isinstance(command, (frames.Return, frames.Raise)) for command in turn.commands)
-    elif turn.state is not None and turn.state != state.shared:
-        out.record(ev.StateChanged(at=out.at, state=turn.state))
-    for command in turn.commands:
-        match command:
-            case frames.ScheduleStep():
-                _schedule_step(out, command)
-            case frames.ScheduleTimer(key=key, seconds=seconds):
-                if key not in state.timer_keys:
-                    out.record(ev.TimerSet(at=out.at, key=key, due=out.at + seconds))
-            case frames.ScheduleReceive():
-                mailbox.receive_asked(out, command)
-            case frames.RefuseMessage():
-                mailbox.message_refused(out, command)
-            case frames.ScheduleApproval():
-                approvals.approval_asked(out, command)
-            case frames.EmitValue(held=True) | frames.SendMessage() if state.turn_cancelled:
-                pass  # a cancelled turn does nothing to the world outside
-            case frames.EmitValue():
-                streams.value_emitted(out, command)
-            case frames.AwaitWriting():
-                out.then.append(do.TellWritten())
-            case frames.SendMessage():
-                outbox.message_sent(out, command)
-            case frames.ScheduleChild():
-                children.schedule_child(out, command)
-            case frames.Withdraw(key=key):
-                _withdraw(out, key)
-            case frames.Return(result=result):
-                if state.session is None:
-                    _end(out, ev.RunCompleted(at=out.at, result=result))
-                    if command.sampling is not None:
-                        sampling.sample_result(out, result, command.sampling)
-                else:
-                    turns.turn_returned(out, command, turn)
-                return
-            case frames.Raise():
-                _program_raised(out, command)
-                return
-            case frames.Halt(reason=reason):
-                _park(out, reason)
-                return
-            case frames.Diverge():
-                _park(out, *explained(state, command))
-                return
-            case _:
-                assert_never(command)
-    cancellation.heard(out, turn)
-
-
-def _program_raised(out: Decision, command: frames.Raise) -> None:
-    state, failure, calls = out.state, command.failure, command.calls
-    own = command.step or next((key for key in calls if key in state.steps), None)
-    if command.cancelled and state.turn_cancelled and state.cancel_requested is None:
-        turns.turn_cancelled(out)
-    elif command.cancelled and any(item.kind == "cancel" for item in state.resolutions):
-        _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
-    elif state.session is None:
-        _end(out, ev.RunFailed(at=out.at, failure=failure, step=own, calls=calls))
-    else:
-        below = (each.child_step for each in state.resolutions if each.key in calls and each.child_step is not None)
-        turns.turn_failed(out, failure, step=own or next(below, None), stop=command.stop)
-
-
-def _schedule_step(out: Decision, command: frames.ScheduleStep) -> None:
-    key = command.key
-    if key in out.state.steps:
-        return
-    shelved = out.state.shelved.get(key)
-    out.record(
-        ev.StepScheduled(
-            at=out.at,
-            key=key,
-            name=command.name,
-            kind=command.kind,
-            step=command.step,
-            arguments=command.arguments,
-            options=command.options,
-            transcript=command.transcript,
-        )
-    )
-    if shelved is None:
-        out.dispatch(key, 1)
-    else:
-        retried_steps.asked_again(out, shelved, command)
-
-
-def _withdraw(out: Decision, key: str) -> None:
-    """Stop what the program no longer awaits."""
-    state = out.state
-    if key in state.timers:
-        out.record(ev.TimerCancelled(at=out.at, key=key))
-    elif key in state.receives or key in state.taken:
-        mailbox.receive_withdrawn(out, key)
-    elif key in state.questions:
-        approvals.approval_withdrawn(out, key)
-    elif (step := state.steps.get(key)) is not None and step.open:
-        attempts.cancel_step(out, step)
-    elif (child := state.children.get(key)) is not None and child.open:
-        children.withdraw_child(out, key)
-
-
-def _end(out: Decision, event: ev.RunCompleted | ev.RunFailed | ev.RunCancelled) -> None:
-    """End the run and everything that still goes on for it."""
-    state = out.state
-    for step in state.steps.values():
-        if step.open and not out.is_new(step.key):
-            attempts.cancel_step(out, step)
-    for key in [key for key, question in state.questions.items() if question.step is None and not out.is_new(key)]:
-        approvals.approval_withdrawn(out, key)
-    at_once = _cleanup_is_over(state.cancel_due, out.at)
-    for key, child in state.children.items():
-        if child.open and not out.is_new(key):
-            children.abandon_child(out, key, at_once=at_once)
-    out.record(event)
-    out.now.append(do.EndProgram())
-    out.then.append(do.Announce())

@@ -17,7 +17,7 @@ from greenroom.supervision.policy.crash_attribution import Blame
 from greenroom.supervision.policy.exit_status import last_words, own_words
 from greenroom.supervision.policy.pool_growth import Growth
 from greenroom.supervision.policy.restart_backoff import LARGEST, next_streak, restart_delay
-from greenroom.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.policy.restart_intensity import RestartIntensity
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
 from greenroom.supervision.pool.workers.group_restart import GroupRestarts
@@ -92,11 +92,11 @@ class Router(Protocol):
 class WorkerSupervisor:
     """The workers of one pool. Reactor thread only.
 
-    Two kinds of death count against the restart budget: failed starts (those begun together count once), and deaths for
-    which no job can be blamed. Injected deaths, deaths of a lost backend and ordered ones do not count. Deaths that are
-    charged to a job or have suspects do not count either, as the jobs' own limits bound them.
+    Two kinds of death count against the restart intensity: failed starts (those begun together count once), and deaths
+    for which no job can be blamed. Injected deaths, deaths of a lost backend and ordered ones do not count. Deaths that
+    are charged to a job or have suspects do not count either, as the jobs' own limits bound them.
 
-    A first worker that ends with the code ``CANNOT_START`` before it is ready uses the budget up at once.
+    A first worker that ends with the code ``CANNOT_START`` before it is ready makes the pool give up at once.
 
     The pool does not give up if a start fails while other workers are ready, or if the kernel refused a process. It is
     then short, reports that, and tries again after a pause. The same applies to a worker that ends with the code
@@ -132,7 +132,7 @@ class WorkerSupervisor:
         self.isolated_backends = resources.isolated_backends
         self._limits = limits
         self._router = router
-        self._budget = Budget(policy.max_restarts, policy.within)
+        self._intensity = RestartIntensity(policy.max_restarts, policy.within)
         self._growth = Growth()
         self._proven = False
         """Whether any worker was ever ready."""
@@ -144,10 +144,10 @@ class WorkerSupervisor:
         self._process_limit = ProcessLimit(self.loop, limits.processes, self.slots)
 
     def is_degraded(self) -> bool:
-        """Return whether the pool has given up. After ``within`` seconds it tries again with a new budget."""
+        """Return whether the pool has given up. After ``within`` seconds it tries again, and counts from zero."""
         if self.refusal is not None and self.loop.time() >= self._degraded_until:
             self.refusal = None
-            self._budget = Budget(self.policy.max_restarts, self.policy.within)
+            self._intensity = RestartIntensity(self.policy.max_restarts, self.policy.within)
         return self.refusal is not None
 
     @property
@@ -236,7 +236,7 @@ class WorkerSupervisor:
 
     def ready(self, slot: Slot) -> None:
         """Handle a successful start."""
-        self._budget = self._budget.ready()
+        self._intensity = self._intensity.ready()
         self._growth = Growth()
         self._proven = True
         self._emit("ready", slot)
@@ -285,9 +285,10 @@ class WorkerSupervisor:
             return
         if failed_start or blame.counted:
             delay = restart_delay(slot.streak, self._resources.unit())
-            self._budget = self._budget.failed_start(now, worker_exit.begun) if failed_start else self._budget.died(now)
+            before = self._intensity
+            self._intensity = before.failed_start(now, worker_exit.begun) if failed_start else before.died(now)
             hopeless = failed_start and end.code == CANNOT_START and not self._proven
-            if hopeless or self._budget.exceeded:
+            if hopeless or self._intensity.exceeded:
                 self._give_up(slot, end, hopeless=hopeless)
                 return
         children = [Child(other.id, other.restart) for other in self.slots.values() if other.state != "stopping"]

@@ -1,17 +1,22 @@
 """Chaos by command: real processes die while workflows run, and what is said about it afterwards is true."""
 
 import signal
+import subprocess
 from itertools import islice
 from pathlib import Path
 from typing import get_args
 
+import psutil
 import pytest
 
 from greenroom.cli.commands.chaos.faults import FaultKind, faults
 from greenroom.cli.commands.chaos.invariants import miscounted
+from greenroom.cli.commands.chaos.orchestrator_process import still_there
 from greenroom.messages.core.failures import Outcome
 from greenroom.messages.records.attempts import AttemptRecord
+from greenroom.supervision.zygote import fork_server
 from tests.cli.conftest import CommandLine
+from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -127,8 +132,20 @@ def test_an_interrupted_chaos_leaves_no_process(app: CommandLine) -> None:
     assert process.stdout is not None
     while "kill -" not in process.stdout.readline():
         assert process.poll() is None
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert any(one.name() == fork_server.NAME for one in below), below
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
+    assert still_there(below, 5) == []
+
+
+def test_a_process_that_nobody_reaps_has_ended() -> None:
+    with subprocess.Popen(["sh", "-c", "true & exec sleep 60"]) as parent:
+        living = psutil.Process(parent.pid)
+        (dead,) = eventually(lambda: [one for one in living.children() if one.status() == psutil.STATUS_ZOMBIE], 10)
+        assert still_there([living, dead], 0.1) == [living]
+        parent.kill()
+        assert still_there([living, dead], 10) == []
 
 
 def test_a_seed_gives_the_same_faults_of_the_chosen_kinds() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.messages.core.failures import Exit
-from greenroom.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.policy.restart_intensity import RestartIntensity
 from greenroom.supervision.policy.restart_strategy import Child, is_restarted, plan
 from tests.supervision.memory import MemoryWorker, World, asleep
 
@@ -83,25 +83,25 @@ def test_rest_for_one_spares_those_before_and_ends_the_others_last_first() -> No
 @pytest.mark.parametrize("within", [1.0, 60.0])
 @pytest.mark.parametrize("most", [0, 1, 5])
 def test_as_many_restarts_as_allowed_are_allowed_and_one_more_is_not(most: int, within: float) -> None:
-    budget = Budget(most, within)
+    intensity = RestartIntensity(most, within)
     for number in range(most):
-        budget = budget.died(within * number / max(1, most))
-        assert not budget.exceeded
-    assert budget.died(within * 0.99).exceeded
+        intensity = intensity.died(within * number / max(1, most))
+        assert not intensity.exceeded
+    assert intensity.died(within * 0.99).exceeded
 
 
 def test_a_death_at_the_windows_edge_counts_and_one_before_it_does_not() -> None:
-    budget = Budget(1, 10.0).died(0.0)
-    assert budget.died(10.0).exceeded
-    assert not budget.died(10.001).exceeded
+    intensity = RestartIntensity(1, 10.0).died(0.0)
+    assert intensity.died(10.0).exceeded
+    assert not intensity.died(10.001).exceeded
 
 
 def test_restarts_that_are_spread_out_never_exceed() -> None:
-    budget = Budget(3, 10.0)
+    intensity = RestartIntensity(3, 10.0)
     for number in range(1000):
-        budget = budget.died(number * 3.4)
-        assert not budget.exceeded
-        assert len(budget.restarts) <= 3
+        intensity = intensity.died(number * 3.4)
+        assert not intensity.exceeded
+        assert len(intensity.restarts) <= 3
 
 
 @pytest.mark.parametrize("most", [0, 1, 4])

@@ -178,7 +178,13 @@ def test_a_call_that_python_would_refuse_is_refused_before_it_is_awaited() -> No
 
 
 def test_a_wait_in_place_is_an_ordinary_wait() -> None:
-    asyncio.run(sleep(0.001))
+    async def waited() -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await sleep(0.05)
+        return loop.time() - began
+
+    assert asyncio.run(waited()) > 0.04
 
 
 def test_the_running_step_is_unknown_outside_of_steps() -> None:

@@ -4,17 +4,15 @@ import secrets
 import shutil
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 import click
 
 from greenroom.cli.command_group import Verbs, common, pass_settings
-from greenroom.cli.commands.chaos.faults import Fault, FaultKind, faults
+from greenroom.cli.commands.chaos.faults import FaultKind, faults
 from greenroom.cli.commands.runs.run import parse_inputs, parse_target
 from greenroom.cli.display import values as show
 from greenroom.cli.display.values import emit
@@ -24,36 +22,10 @@ from greenroom.cli.settings import Settings
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, RunNotFound
 
 if TYPE_CHECKING:
-    from greenroom.cli.commands.chaos.invariants import Invariant
-    from greenroom.cli.commands.chaos.orchestrator_process import OrchestratorProcess
-    from greenroom.cli.commands.chaos.workload import Target, Workload
     from greenroom.workflows.home.home import Home
-    from greenroom.workflows.queries.reader import JournalQueries
 
-NAMED: Final = 5
-"""Most contradictions of an invariant that are printed; JSON has all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a chaos run has done, and what held."""
-
-    seed: int
-    seconds: float
-    """From the first fault to the end of the last run."""
-    runs: int
-    faults: dict[str, int]
-    """Number of faults by kind."""
-    attempts: dict[str, int]
-    """Number of attempts by outcome."""
-    invariants: "list[Invariant]"
-    home: str | None
-    """Where the journal and the logs are; None if they were deleted."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether every invariant holds."""
-        return not any(invariant.broken for invariant in self.invariants)
+UNLIKE: Final = "; its results differ, so they are not compared"
+"""Said of a workflow whose runs have different results without faults."""
 
 
 @click.group(cls=Verbs)
@@ -144,7 +116,9 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
 
     The workflows are run for real, with all their effects, in a journal of their own. It is deleted if all is well.
     """
-    from greenroom.cli.commands.chaos.invariants import Left, invariants
+    from greenroom.cli.commands.chaos import report as reports
+    from greenroom.cli.commands.chaos.invariants import Aftermath, invariants
+    from greenroom.cli.commands.chaos.nemesis import inject
     from greenroom.cli.commands.chaos.orchestrator_process import OrchestratorProcess
     from greenroom.cli.commands.chaos.workload import Target, Workload
     from greenroom.workflows.home.home import Home
@@ -155,45 +129,48 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     arguments = parse_inputs(pairs, document) or {}
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     home = Home(settings.home.path / "chaos" / f"{seed}-{secrets.token_hex(3)}")
-    say(f"Chaos with seed {seed}: {_listed(workflows)}, faults for {duration:g} s, home {home.path}")
+    titles = ", ".join(target.title for target in workflows)
+    say(f"Chaos with seed {seed}: {titles}, faults for {duration:g} s, home {home.path}")
     with (
         _made(home),
         OrchestratorProcess(home) as orchestrator,
         JournalQueries.open(home, complain=show.note) as reads,
     ):
         workload = Workload(orchestrator, reads, workflows, arguments, at_once)
-        rehearsed = {target: workload.rehearse(target, settle) for target in workflows}
-        for target, known in rehearsed.items():
-            say(f"without faults {target.title} takes {known.seconds:.1f} s" + _fixed(known.fixed))
+        rehearsals = {target: workload.rehearse(target, settle) for target in workflows}
+        for target, rehearsal in rehearsals.items():
+            results = ", always with the same result" if rehearsal.deterministic else UNLIKE
+            say(f"without faults {target.title} takes {rehearsal.seconds:.1f} s{results}")
         begun = time.monotonic()
-        hit = _inject(orchestrator, workload, faults(seed, kinds, every), duration, say)
-        if not hit:
+        injected = inject(orchestrator, workload, faults(seed, kinds, every), duration, say)
+        if not injected:
             msg = f"no fault came within {duration:g} s: give it longer with --duration, or more of them with --every"
             raise click.ClickException(msg)
-        say(f"{time.monotonic() - begun:5.1f} s  no more faults; {_many(workload.going, 'run')} to end")
+        say(f"{time.monotonic() - begun:5.1f} s  no more faults; {reports.many(workload.going, 'run')} to end")
         workload.finish(settle)
         seconds = time.monotonic() - begun
         orchestrator.close()
-        left = Left(reads, workload.accepted, rehearsed, tuple(orchestrator.left()))
-        held = list(invariants(left))
-        outcomes = _outcomes(reads)
-    good = not any(invariant.broken for invariant in held)
-    if good and not keep:
+        aftermath = Aftermath(reads, workload.accepted, rehearsals, tuple(orchestrator.leftovers()))
+        checked = list(invariants(aftermath))
+        attempts = reports.attempts_by_outcome(reads)
+    holds = not any(invariant.broken for invariant in checked)
+    kept = keep or not holds
+    if not kept:
         shutil.rmtree(home.path)
-    report = Report(
+    report = reports.Report(
         seed=seed,
         seconds=seconds,
         runs=len(workload.accepted),
-        faults=dict(hit),
-        attempts=outcomes,
-        invariants=held,
-        home=None if good and not keep else str(home.path),
+        faults=dict(injected),
+        attempts=attempts,
+        invariants=checked,
+        home=str(home.path) if kept else None,
     )
     if settings.json:
         emit(report)
     else:
-        _tell(report, say)
-    return 0 if report.holds else RUN_FAILED
+        reports.show(report, say)
+    return 0 if holds else RUN_FAILED
 
 
 @contextmanager
@@ -205,72 +182,3 @@ def _made(home: "Home") -> Generator[None]:
     except (InvalidInput, DefinitionError, RunNotFound):
         shutil.rmtree(home.path)
         raise
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _listed(workflows: "list[Target]") -> str:
-    return ", ".join(target.title for target in workflows)
-
-
-def _fixed(fixed: bool) -> str:  # noqa: FBT001  a property of a rehearsal
-    return ", always with the same result" if fixed else "; its results differ, so they are not compared"
-
-
-def _inject(
-    orchestrator: "OrchestratorProcess",
-    workload: "Workload",
-    plan: Iterator[Fault],
-    duration: float,
-    say: Callable[[str], None],
-) -> Counter[str]:
-    """Keep the workload going and inject faults, for a number of seconds. Return the number of faults by kind."""
-    from greenroom.cli.commands.chaos.nemesis import strike
-    from greenroom.cli.commands.chaos.orchestrator_process import POLL
-
-    hit: Counter[str] = Counter()
-    begun = time.monotonic()
-    end = begun + duration
-    for fault in plan:
-        due = time.monotonic() + fault.pause
-        what = ""
-        while not what:  # it may be that nothing is there yet that it could hit
-            while time.monotonic() < min(due, end):
-                workload.keep_going()
-                time.sleep(POLL)
-            if time.monotonic() >= end:
-                return hit
-            due = time.monotonic() + POLL
-            what = strike(orchestrator, fault)
-        hit[fault.kind] += 1
-        say(f"{time.monotonic() - begun:5.1f} s  {what}")
-    return hit
-
-
-def _outcomes(reads: "JournalQueries") -> dict[str, int]:
-    """Return the number of attempts by outcome."""
-    attempts = (
-        attempt
-        for row in reads.journal.runs(kind="run", limit=None)
-        for step in reads.steps(row.id)
-        for attempt in step.attempts
-    )
-    return dict(Counter(attempt.outcome or "none" for attempt in attempts).most_common())
-
-
-def _tell(report: Report, say: Callable[[str], None]) -> None:
-    counts = ", ".join(f"{count} {kind}" for kind, count in report.faults.items())
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in report.attempts.items()) or "none"
-    say(f"{_many(report.runs, 'run')} in {report.seconds:.1f} s")
-    say(f"{_many(sum(report.faults.values()), 'fault')}: {counts}")
-    say(f"{_many(sum(report.attempts.values()), 'attempt')}: {outcomes}")
-    for invariant in report.invariants:
-        say(f"{'✖' if invariant.broken else '✔'} {invariant.sentence}")
-        for what in invariant.broken[:NAMED]:
-            say(f"    {what}")
-        if len(invariant.broken) > NAMED:
-            say(f"    and {len(invariant.broken) - NAMED} more")
-    if report.home is not None:
-        say(f"the journal and the logs are in {report.home}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from greenroom.cli.commands.chaos.workload import Rehearsed, Target, busy_sessions, ending
+from greenroom.cli.commands.chaos.workload import Rehearsal, Target, busy_sessions, ending
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.records.attempts import AttemptRecord
@@ -28,68 +28,68 @@ class Invariant:
 
 
 @frozen
-class Left:
-    """What a chaos run has left."""
+class Aftermath:
+    """What a chaos run has left, for the checks."""
 
     reads: JournalQueries
     accepted: Mapping[str, Target]
     """The runs whose start was acknowledged."""
-    rehearsed: Mapping[Target, Rehearsed]
+    rehearsals: Mapping[Target, Rehearsal]
     """How workflows end without faults."""
     processes: tuple[str, ...]
     """Sentences about processes that are still there."""
 
 
-Look: TypeAlias = Callable[[Left], Iterator[str]]
+Check: TypeAlias = Callable[[Aftermath], Iterator[str]]
 
 
-def invariants(left: Left) -> Iterator[Invariant]:
+def invariants(aftermath: Aftermath) -> Iterator[Invariant]:
     """Yield all that has to hold, with what contradicts it. The journal's orchestrator has ended."""
-    for sentence, look in _ALL.items():
-        yield Invariant(sentence, tuple(look(left)))
+    for sentence, check in _ALL.items():
+        yield Invariant(sentence, tuple(check(aftermath)))
 
 
-def _lost(left: Left) -> Iterator[str]:
-    for run_id in left.accepted:
-        if left.reads.journal.run(run_id) is None:
+def _missing_runs(aftermath: Aftermath) -> Iterator[str]:
+    for run_id in aftermath.accepted:
+        if aftermath.reads.journal.run(run_id) is None:
             yield f"run {run_id} was accepted, and is not in the journal"
 
 
-def _unlike(left: Left) -> Iterator[str]:
+def _other_endings(aftermath: Aftermath) -> Iterator[str]:
     """Yield how runs, their children and the sessions that they tell end otherwise than they do without faults."""
-    for row in left.reads.journal.runs(kind="run", limit=None):
-        if row.id not in left.accepted and row.status not in OVER:
+    for row in aftermath.reads.journal.runs(kind="run", limit=None):
+        if row.id not in aftermath.accepted and row.status not in OVER:
             yield f"run {row.id} is {row.status}"
-        elif row.id in left.accepted and row.status != "completed":
-            yield f"run {row.id} {ending(left.reads.run(row.id))}"
-    for session in busy_sessions(left.reads):
+        elif row.id in aftermath.accepted and row.status != "completed":
+            yield f"run {row.id} {ending(aftermath.reads.run(row.id))}"
+    for session in busy_sessions(aftermath.reads):
         yield f"session {session} has not answered all messages"
-    for row in left.reads.journal.runs(kind="session", status=["parked"], limit=None):
+    for row in aftermath.reads.journal.runs(kind="session", status=["parked"], limit=None):
         yield f"session {row.id} is parked: {row.reason}"
 
 
-def _results(left: Left) -> Iterator[str]:
-    for run_id, target in left.accepted.items():
-        row, rehearsed = left.reads.journal.run(run_id), left.rehearsed[target]
-        if row is None or row.status != "completed" or not rehearsed.fixed:
+def _other_results(aftermath: Aftermath) -> Iterator[str]:
+    for run_id, target in aftermath.accepted.items():
+        row, rehearsal = aftermath.reads.journal.run(run_id), aftermath.rehearsals[target]
+        if row is None or row.status != "completed" or not rehearsal.deterministic:
             continue
-        if not same(left.reads.result(run_id), rehearsed.result):
+        if not same(aftermath.reads.result(run_id), rehearsal.result):
             yield f"run {run_id} has another result than {target.title} has without faults"
 
 
-def _damage(left: Left) -> Iterator[str]:
-    for fault in left.reads.journal.faults():
+def _damaged_lines(aftermath: Aftermath) -> Iterator[str]:
+    for fault in aftermath.reads.journal.faults():
         yield fault.sentence
 
 
-def _state(left: Left) -> Iterator[str]:
-    for fault in state_faults(left.reads.journal):
+def _other_states(aftermath: Aftermath) -> Iterator[str]:
+    for fault in state_faults(aftermath.reads.journal):
         yield fault.sentence
 
 
-def _attempts(left: Left) -> Iterator[str]:
-    for row in left.reads.journal.runs(kind="run", status=list(OVER), limit=None):
-        for step in left.reads.steps(row.id):
+def _miscounted_attempts(aftermath: Aftermath) -> Iterator[str]:
+    for row in aftermath.reads.journal.runs(kind="run", status=list(OVER), limit=None):
+        for step in aftermath.reads.steps(row.id):
             for what in miscounted(step.attempts):
                 yield f"step {step.key} of run {row.id}: {what}"
 
@@ -107,28 +107,28 @@ def miscounted(attempts: tuple[AttemptRecord, ...]) -> Iterator[str]:
         yield f"attempts {succeeded} have succeeded, and one is enough"
 
 
-def _replays(left: Left) -> Iterator[str]:
-    run_ids = list(left.accepted)
+def _replay_differences(aftermath: Aftermath) -> Iterator[str]:
+    run_ids = list(aftermath.accepted)
     with ReplayChecker() as checker:
         for run_id in run_ids[:: len(run_ids) // REPLAYED + 1]:
-            if left.reads.journal.run(run_id) is None:
+            if aftermath.reads.journal.run(run_id) is None:
                 continue
-            difference = replay(export_of(left.reads.journal, run_id), left.accepted[run_id].app, checker)
+            difference = replay(export_of(aftermath.reads.journal, run_id), aftermath.accepted[run_id].app, checker)
             if difference:
                 yield f"run {run_id}: {difference}"
 
 
-def _processes(left: Left) -> Iterator[str]:
-    yield from left.processes
+def _leftover_processes(aftermath: Aftermath) -> Iterator[str]:
+    yield from aftermath.processes
 
 
-_ALL: Final[dict[str, Look]] = {
-    "every run that was accepted is in the journal": _lost,
-    "every run ends as it does without faults": _unlike,
-    "every result is the one that there is without faults": _results,
-    "the journal is whole": _damage,
-    "the state of every run is what its events lead to": _state,
-    "every attempt is counted once and has an outcome, and at most one per step succeeds": _attempts,
-    "the code, run again, asks for what the runs asked for": _replays,
-    "no process is left": _processes,
+_ALL: Final[dict[str, Check]] = {
+    "every run that was accepted is in the journal": _missing_runs,
+    "every run ends as it does without faults": _other_endings,
+    "every result is the one that there is without faults": _other_results,
+    "the journal is whole": _damaged_lines,
+    "the state of every run is what its events lead to": _other_states,
+    "every attempt is counted once and has an outcome, and at most one per step succeeds": _miscounted_attempts,
+    "the code, run again, asks for what the runs asked for": _replay_differences,
+    "no process is left": _leftover_processes,
 }

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -116,7 +117,7 @@ class OrchestratorProcess:
         return check(ask(self._home, command))
 
     def below(self) -> list[psutil.Process]:
-        """Return all processes below it, and remember them; see ``left``."""
+        """Return all processes below it, and remember them; see ``leftovers``."""
         try:
             found = psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -162,10 +163,28 @@ class OrchestratorProcess:
         if process.stdin is not None:
             process.stdin.close()
 
-    def left(self) -> list[str]:
-        """Return the processes that were ever below it and are still there a while after its end."""
-        _, alive = psutil.wait_procs(self._below.values(), GONE_TIMEOUT)
-        return [f"process {process.pid} is left" for process in alive]
+    def leftovers(self) -> list[str]:
+        """Return sentences about the processes that ``below`` has seen and that are still there after its end."""
+        return [f"process {process.pid} is left" for process in still_there(self._below.values(), GONE_TIMEOUT)]
+
+
+def still_there(processes: Collection[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Wait until processes have ended. Return those that have not after a number of seconds.
+
+    A zombie has ended. Orphans of a killed orchestrator are reaped by the first process of the machine or container,
+    and not every one does that.
+    """
+    deadline = time.monotonic() + timeout
+    while (living := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return living
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def main(place: str) -> None:

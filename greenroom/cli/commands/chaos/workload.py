@@ -34,12 +34,12 @@ class Target:
 
 
 @frozen
-class Rehearsed:
+class Rehearsal:
     """How a workflow ends without faults."""
 
     seconds: float
-    fixed: bool
-    """Whether all rehearsals had one result."""
+    deterministic: bool
+    """Whether each time it had the same result."""
     result: Json
 
 
@@ -82,7 +82,7 @@ class Workload:
         """Number of runs that go on."""
         return len(self._going)
 
-    def rehearse(self, target: Target, timeout: float) -> Rehearsed:
+    def rehearse(self, target: Target, timeout: float) -> Rehearsal:
         """Run a workflow without faults.
 
         Raises:
@@ -106,7 +106,7 @@ class Workload:
                 msg = f"{target.title} does not complete without faults either: run {run_id} {ending(record)}"
                 raise click.ClickException(msg)
         first, *others = map(self._reads.result, run_ids)
-        return Rehearsed(time.monotonic() - begun, all(same(first, other) for other in others), first)
+        return Rehearsal(time.monotonic() - begun, all(same(first, other) for other in others), first)
 
     def keep_going(self) -> None:
         """Start runs until as many go on as should. One call waits for no run."""

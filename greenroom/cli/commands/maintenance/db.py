@@ -116,9 +116,9 @@ def _owned(path: Path, *, accept_loss: bool = False) -> Generator["SqliteJournal
         HomeInUse: An orchestrator has it open.
     """
     from greenroom.journal.sqlite.journal import SqliteJournal
-    from greenroom.workflows.home.home import OwnerLock
+    from greenroom.workflows.home.home import OwnerLock, lock_path
 
-    lock = OwnerLock(path.with_name(path.name + ".lock"))
+    lock = OwnerLock(lock_path(path))
     lock.acquire(f"the journal {path}")
     try:
         journal = SqliteJournal(path, accept_loss=accept_loss)
