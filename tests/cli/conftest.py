@@ -100,9 +100,9 @@ class CommandLine:
         self.started.append(process)
         return process
 
-    def __call__(self, *arguments: str, given: str | None = None, code: int = 0) -> "Answer":
+    def __call__(self, *arguments: str, given: str | None = None, code: int = 0, timeout: float = 50) -> "Answer":
         process = self.start(*arguments)
-        out, err = process.communicate(given, timeout=50)
+        out, err = process.communicate(given, timeout=timeout)
         answer = Answer(process.returncode, out, err)
         assert "Traceback" not in err, answer
         assert answer.code == code, answer

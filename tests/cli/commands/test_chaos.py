@@ -18,7 +18,7 @@ from greenroom.supervision.zygote import fork_server
 from tests.cli.conftest import CommandLine
 from tests.support import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 APP = """
@@ -73,20 +73,24 @@ def app(greenroom: CommandLine) -> CommandLine:
     return greenroom
 
 
-def test_whatever_is_killed_all_runs_end_as_they_do_without_faults(app: CommandLine) -> None:
-    given = ("--seed", "558", "--duration", "8", "--every", "0.2", "-o", "json")
-    report = app.result_of("chaos", "run", "chaotic.py:tangle", "-i", "width=4", *given)
+@pytest.mark.parametrize(
+    ("kinds", "every"), [("kill,orchestrator", "0.2"), ("hang", "0.2"), ("zygote", "1"), ("keeper", "1")]
+)
+def test_whatever_is_killed_all_runs_end_as_they_do_without_faults(app: CommandLine, kinds: str, every: str) -> None:
+    given = ("--faults", kinds, "--seed", "558", "--duration", "5", "--every", every, "-o", "json")
+    report = app.result_of("chaos", "run", "chaotic.py:tangle", "-i", "width=4", *given, timeout=120)
     assert all(invariant["broken"] == [] for invariant in report["invariants"]), report
-    assert set(report["faults"]) == set(KINDS)
-    assert report["runs"] > 8
+    assert set(report["faults"]) == set(kinds.split(","))
+    assert report["runs"] >= 8
     assert report["attempts"]["ok"] >= 6 * (report["runs"] + 2)
-    assert report["attempts"]["crash"] > 0
     assert report["home"] is None
     assert list((app.home / "chaos").iterdir()) == [], "nothing is kept if all is well"
 
 
 def test_code_that_asks_for_something_else_when_it_runs_again_is_found(app: CommandLine) -> None:
-    told = app("chaos", "run", "chaotic.py:chancy", "--seed", "1", "--duration", "4", "--every", "0.2", code=1).out
+    told = app(
+        "chaos", "run", "chaotic.py:chancy", "--seed", "1", "--duration", "4", "--every", "0.2", code=1, timeout=120
+    ).out
     assert "✖ the code, run again, asks for what the runs asked for" in told or "✖ every run ends" in told
     assert "✔ the journal is whole" in told
     home = Path(told.splitlines()[-1].rpartition(" ")[2])
