@@ -139,6 +139,14 @@ def test_what_is_no_url_is_refused_before_anything_is_sent(url):
         Client(url, TOKEN)
 
 
+@pytest.mark.parametrize("url", ["http://ada:word@127.0.0.1:1", "https://word@a", "ftp://ada:word@a"])
+def test_a_url_with_a_password_is_refused_and_not_shown(url):
+    """It would be sent in the place of the token, and shown in sentences about the server."""
+    with pytest.raises(InvalidInput, match="holds a name or a password") as caught:
+        Client(url, TOKEN)
+    assert "word@" not in str(caught.value)
+
+
 @pytest.mark.parametrize("token", [f"{TOKEN}\n{TOKEN}", f"{TOKEN}\0", "sécret" * 5, " "])
 def test_what_is_no_token_is_refused_before_anything_is_sent_and_not_shown(token):
     with pytest.raises(NotAuthorized, match="visible ASCII") as caught:

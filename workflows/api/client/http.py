@@ -238,6 +238,10 @@ def _checked_url(url: str) -> str:
         found = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
         found = httpx.URL()
+    if found.userinfo:  # which may be secret, and would be sent in the place of the token
+        sentence = "holds a name or a password: leave them out, and give what the server takes as token="
+        msg = f"url: {sentence}"
+        raise errors.InvalidInput(msg, (("url", sentence),))
     if found.scheme not in {"http", "https"} or not found.host or found.query or found.fragment:
         sentence = f"is no address of a server, such as http://127.0.0.1:7878: {url!r}"
         msg = f"url: {sentence}"
