@@ -186,7 +186,7 @@ def _no_cache_of_new_files() -> Generator[None, None, None]:
 def _load_file(path: Path) -> ModuleType:
     """Import a file as the module of its stem; files beside it can import it."""
     if not path.is_file():
-        msg = "there is no such file; put it back, or name the file that has its workflows now"
+        msg = "there is no such file; put it back, or a link to where it is now"
         raise DefinitionError(msg)
     root, name = module_of(path)
     if path.stem == "__init__" and name != path.stem:

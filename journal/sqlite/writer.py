@@ -26,6 +26,7 @@ from greenroom.journal.sqlite.connections import BUSY_MS, close_untouched
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import Presence
 from greenroom.journal.sqlite.group_commit import Answer, Load
+from greenroom.journal.sqlite.held_files import HeldFiles
 from greenroom.journal.sqlite.schema import epoch_of
 from greenroom.journal.sqlite.transaction import UNCHANGED, TransactionRows, prepare
 from greenroom.messages.core.errors import EventUnwritable, JournalError
@@ -100,6 +101,14 @@ class Writer:
         self._committed: Sequence[Append] = ()  # by the last commit
         self._resting = threading.Lock()  # held in quiet moments, which can come before the index is made anew
         self._account = new_ledger and AccountKeeper(connection, path, new_ledger, self._lines, self._check_owner)
+        self._held = self._finally(self._hold)
+
+    def _hold(self) -> HeldFiles:
+        try:
+            return HeldFiles(self._path)
+        except OSError:
+            self._note.close()
+            raise
 
     def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
         """Write a group in one transaction. Return None or the error for each append. Any exception is final.
@@ -353,7 +362,9 @@ class Writer:
                 self._check_owner()
                 self._connection.execute(CLOSED, (closing(self._epoch, self._lines, self._head), self._epoch))
                 whole = self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._held.release()
         self._connection.close()
+        self._held.close()
         self._note.close()
         if whole:
             self._note.remove()
