@@ -61,6 +61,16 @@ async def drawn() -> float:
     return random()
 
 
+@tool
+def keys() -> list[str | None]:
+    return [os.environ.get("THEIR_API_KEY"), os.environ.get("GIVEN_API_KEY")]
+
+
+@workflow
+async def keyed() -> list[str | None]:
+    return await keys()
+
+
 @workflow
 async def failing() -> None:
     raise ValueError("no luck")
@@ -104,6 +114,19 @@ def test_results_that_differ_by_themselves_are_not_compared(app: CommandLine) ->
     ).out
     assert "its results differ, so they are not compared" in told
     assert "the journal and the logs are in" in told
+
+
+def test_what_looks_like_a_secret_reaches_the_app_only_by_name(
+    app: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEIR_API_KEY", "word-of-theirs")
+    given = ("--env", "GIVEN_API_KEY=word-that-was-given", "--env", "THEIR_API_KEY")
+    short = ("--faults", "kill,orchestrator", "--duration", "1", "--every", "0.3", "--keep")
+    for more, expected in (((), [None, None]), (given, ["word-of-theirs", "word-that-was-given"])):
+        told = app("chaos", "run", "chaotic.py:keyed", *short, *more, timeout=120).out
+        home = told.splitlines()[-1].rpartition(" ")[2]
+        assert app.result_of("--home", home, "runs", "result", "rehearsal-1-1") == expected
+        assert "word-that" not in (Path(home) / "log.jsonl").read_text()
 
 
 @pytest.mark.parametrize(

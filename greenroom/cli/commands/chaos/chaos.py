@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 
 import click
 
-from greenroom.cli.command_group import Verbs, common, pass_settings
+from greenroom.cli.command_group import Imports, Verbs, common, imports, pass_settings
 from greenroom.cli.commands.chaos.faults import FaultKind, faults
 from greenroom.cli.commands.runs.run import parse_inputs, parse_target
 from greenroom.cli.display import values as show
@@ -92,6 +92,7 @@ def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> t
     help="Seconds in which runs have to end, before the first fault and after the last one.",
 )
 @click.option("--keep", is_flag=True, help="Keep the journal and the logs even if all is well.")
+@imports
 @common
 @pass_settings
 def run(  # noqa: PLR0913, PLR0917  the verb's options
@@ -106,6 +107,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     at_once: int,
     settle: float,
     keep: bool,  # noqa: FBT001  click hands flags over by name
+    imports: Imports,
 ) -> int:
     """Run workflows again and again while their processes are killed, and check that it has changed nothing.
 
@@ -133,7 +135,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     say(f"Chaos with seed {seed}: {titles}, faults for {duration:g} s, home {home.path}")
     with (
         _made(home),
-        OrchestratorProcess(home) as orchestrator,
+        OrchestratorProcess(home, imports) as orchestrator,
         JournalQueries.open(home, complain=show.note) as reads,
     ):
         workload = Workload(orchestrator, reads, workflows, arguments, at_once)

@@ -1,5 +1,6 @@
 """An orchestrator in a process of its own, which may be killed at any moment and started again on the same journal."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 import click
 import psutil
 
+from greenroom.cli.command_group import Imports
 from greenroom.cli.hosting.log_file import log_to_home, open_output
 from greenroom.cli.hosting.own_command import own_environment
 from greenroom.workflows.home.home import Home
@@ -36,11 +38,19 @@ class OrchestratorProcess:
     """Starts, kills and asks the orchestrator of a home, which lives in a process below this one.
 
     Use it as a context manager. An orchestrator that is not closed at the end is killed.
+
+    Args:
+        home: Its home.
+        imports: How it imports apps.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, imports: Imports) -> None:
         """Start nothing yet."""
         self._home = home
+        pairs = [item.partition("=") for item in imports.env]
+        self._names = [name for name, _, _ in pairs]
+        self._values = {name: value for name, equals, value in pairs if equals}  # no other process may read them
+        self._import_timeout = imports.timeout
         self._process: subprocess.Popen[bytes] | None = None  # None before the start and after the end
         self._below: dict[tuple[int, float], psutil.Process] = {}
 
@@ -76,11 +86,11 @@ class OrchestratorProcess:
         log = open_output(self._home)
         try:
             self._process = subprocess.Popen(  # noqa: S603  our own module
-                [sys.executable, "-m", __name__, str(self._home.path)],
+                [sys.executable, "-m", __name__, str(self._home.path), json.dumps([self._names, self._import_timeout])],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=own_environment(),
+                env=own_environment() | self._values,
                 start_new_session=True,  # Ctrl+C is for the command, which ends it
             )
         finally:
@@ -187,17 +197,22 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def main(place: str) -> None:
-    """Be the orchestrator of a home until standard input is closed, as it is when the other end has died."""
+def main(place: str, names: list[str], import_timeout: float | None) -> None:
+    """Be the orchestrator of a home until standard input is closed, as it is when the other end has died.
+
+    Args:
+        place: The home.
+        names: Environment variables for the app besides those that it inherits.
+        import_timeout: Seconds that an app may take to be imported; None for the default.
+    """
     from greenroom import Orchestrator, Pool
 
-    home = Home(Path(place))
-    log_to_home(home)
+    log_to_home(Home(Path(place)), secrets=[os.environ[name] for name in names if name in os.environ])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    kinds = ("program", "tool", "llm", "evaluator")
-    with Orchestrator(home=place, output=False, pools={kind: Pool(max_restarts=RESTARTS) for kind in kinds}):
+    pools = {kind: Pool(max_restarts=RESTARTS) for kind in ("program", "tool", "llm", "evaluator")}
+    with Orchestrator(home=place, output=False, pools=pools, env=names, import_timeout=import_timeout):
         sys.stdin.buffer.read()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *json.loads(sys.argv[2]))
