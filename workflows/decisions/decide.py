@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
-from greenroom.workflows.decisions import cancellation, children, ending, inputs, program_turn
+from greenroom.workflows.decisions import cancellation, inputs
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.budgets import budgets
@@ -17,6 +17,7 @@ from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.evaluation import sampling
 from greenroom.workflows.decisions.inputs import Input
 from greenroom.workflows.decisions.messages import mailbox, outbox, turns
+from greenroom.workflows.decisions.program import children, ending, program_turn
 from greenroom.workflows.decisions.steps import approvals, attempts, judges, quota, retried_steps, streams
 from greenroom.workflows.state.run_state import RunState
 

@@ -4,11 +4,12 @@ from typing import assert_never
 
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
-from greenroom.workflows.decisions import cancellation, children, ending
+from greenroom.workflows.decisions import cancellation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.evaluation import sampling
 from greenroom.workflows.decisions.messages import mailbox, outbox, turns
+from greenroom.workflows.decisions.program import children, ending
 from greenroom.workflows.decisions.replay.expectations import explained
 from greenroom.workflows.decisions.steps import approvals, attempts, retried_steps, streams
 

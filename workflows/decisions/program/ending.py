@@ -2,9 +2,10 @@
 
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.replay_differences import Difference
-from greenroom.workflows.decisions import cancellation, children
+from greenroom.workflows.decisions import cancellation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.program import children
 from greenroom.workflows.decisions.steps import approvals, attempts
 
 

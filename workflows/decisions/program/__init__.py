@@ -1,0 +1,1 @@
+"""What a program asks for, its children, and its end. Pure."""
