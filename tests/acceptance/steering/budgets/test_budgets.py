@@ -33,15 +33,15 @@ def test_children_draw_on_their_parents_budget_whatever_orchestrator_has_them(ho
         with pytest.raises(RunParked, match="5 of 5 attempts"):
             run.result(30)
         eventually(lambda: {record.status for record in first.runs(name="spender")} == {"paused"})
-        assert len(log(tmp_path)) == 5
+        eventually(lambda: len(log(tmp_path)) == 5)  # the last attempt goes on for a moment after its run is parked
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as second:
         run = second.get("family")
         run.resume(budget=Budget(attempts=8))
         with pytest.raises(RunParked, match="8 of 8 attempts"):
             run.result(30)
-        halted = {"paused", "completed"}  # the last attempt goes on for a moment after its run is parked
+        halted = {"paused", "completed"}
         eventually(lambda: {record.status for record in second.runs(name="spender")} <= halted)
-        assert len(log(tmp_path)) == 8
+        eventually(lambda: len(log(tmp_path)) == 8)
         run.resume(budget=Budget(attempts=12))
         assert run.result(30) == 12
         assert len(log(tmp_path)) == 12
