@@ -228,6 +228,13 @@ class Cutter:
                 end.shutdown(socket.SHUT_RDWR)
 
 
+@contextmanager
+def through(proxy: Cutter, server: Server) -> Iterator[tuple[Client, ThreadPoolExecutor]]:
+    """Give a client whose connections go through a proxy, and a thread that may wait with it."""
+    with answering(proxy) as url, Client(url, server.token.value) as client, ThreadPoolExecutor(1) as threads:
+        yield client, threads
+
+
 def wait(client: Client, how: str) -> object:
     """Wait for the end of a run in one of four ways."""
     run = client.get("words")
@@ -253,11 +260,7 @@ def test_a_wait_goes_on_where_a_proxy_cuts_its_connections(how: str, orchestrato
     here = start(orchestrator, "words", "words", count=2)
     with Server(orchestrator, [str(APP)], port=0) as server:
         cutter = Cutter(server.url)
-        with (
-            answering(cutter) as url,
-            Client(url, server.token.value) as client,
-            ThreadPoolExecutor(1) as threads,
-        ):
+        with through(cutter, server) as (client, threads):
             waiting = threads.submit(wait, client, how)
             for count in range(2):
                 assert cutter.awaited.wait(20)
@@ -274,11 +277,7 @@ def test_whoever_follows_goes_on_after_a_long_silence(how: str, orchestrator: Or
     here = start(orchestrator, "words", "words", count=2)
     with Server(orchestrator, [str(APP)], port=0) as server:
         proxy = Cutter(server.url)
-        with (
-            answering(proxy) as url,
-            Client(url, server.token.value) as client,
-            ThreadPoolExecutor(1) as threads,
-        ):
+        with through(proxy, server) as (client, threads):
             waiting = threads.submit(wait, client, how)
             for count in range(2):
                 proxy.silent.clear()
@@ -303,11 +302,7 @@ def test_a_question_goes_on_where_a_proxy_cuts_its_connections(how: str, orchest
     monkeypatch.setattr(http, "BRIEF", 0.0)
     with Server(orchestrator, [asked.__file__], port=0) as server:
         cutter = Cutter(server.url)
-        with (
-            answering(cutter) as url,
-            Client(url, server.token.value) as client,
-            ThreadPoolExecutor(1) as threads,
-        ):
+        with through(cutter, server) as (client, threads):
             reply = threads.submit(ask, client, how)
             for _ in range(2):
                 assert cutter.awaited.wait(20)
@@ -324,8 +319,7 @@ def test_a_question_that_is_cut_at_once_ends_with_an_error(how: str, orchestrato
     with Server(orchestrator, [asked.__file__], port=0) as server:
         proxy = Cutter(server.url, at_once=True)
         with (
-            answering(proxy) as url,
-            Client(url, server.token.value) as client,
+            through(proxy, server) as (client, _),
             pytest.raises(OrchestratorUnreachable, match="broke off"),
         ):
             ask(client, how)
@@ -337,8 +331,7 @@ def test_a_wait_that_is_cut_at_once_ends_with_an_error(how: str, orchestrator: O
     with Server(orchestrator, [str(APP)], port=0) as server:
         proxy = Cutter(server.url, at_once=True)
         with (
-            answering(proxy) as url,
-            Client(url, server.token.value) as client,
+            through(proxy, server) as (client, _),
             pytest.raises(OrchestratorUnreachable, match="broke off"),
         ):
             wait(client, how)

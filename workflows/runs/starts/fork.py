@@ -32,11 +32,11 @@ async def fork(runs: Runs, dependencies: RunDependencies, command: ForkRun, run_
     """
     try:
         events = await runs.read(partial(_events_of_fork, dependencies, command, run_id))
+        return await _append(runs, dependencies, run_id, events)
     except InvalidInput as error:
         return Refused(code="invalid", message=str(error))
     except (GreenroomError, ValueError, LookupError) as error:
         return Refused(code="unavailable", message=str(error))
-    return await _append(runs, dependencies, run_id, events)
 
 
 def _events_of_fork(dependencies: RunDependencies, command: ForkRun, run_id: str) -> list[AnyEvent]:

@@ -80,7 +80,7 @@ def resume(
     if run_id is None:
         resume_parked(settings, "run", name)
         return
-    _steer(settings, ResumeRun(run_id=run_id, budget=budget_of(limits)), "goes on", hosted=True)
+    _steer(settings, ResumeRun(run_id=run_id, budget=budget_of(limits)), "goes on")
 
 
 @click.command()
@@ -102,14 +102,15 @@ def retry(settings: Settings, run_id: str) -> None:
         say(f"run {run_id} goes on from where it failed")
 
 
-def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str, *, hosted: bool = False) -> None:
+def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:
     """Send a command about an unfinished run, and print the outcome.
+
+    What is resumed and has no orchestrator gets one; anything else needs one that is running.
 
     Args:
         settings: The home and the form of output.
         command: The command to send.
         done: The outcome, for a person.
-        hosted: Whether to start an orchestrator in the background for a run that none hosts.
     """
     from greenroom.cli.hosting.ownership import settle
     from greenroom.cli.hosting.this_process import resume_in_background
@@ -128,7 +129,7 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
     where = ""
     if status not in ENDED and isinstance(command, ResumeRun) and "/" in command.run_id:
         resume_session(settings, command)
-    elif status not in ENDED and hosted:
+    elif status not in ENDED and isinstance(command, ResumeRun):
         where = settle(settings, tell, lambda: resume_in_background(settings, command, [command.run_id])[1])
     elif status not in ENDED:
         tell()
