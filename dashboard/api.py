@@ -9,8 +9,8 @@ from greenroom.dashboard.access.gate import Gate
 from greenroom.dashboard.access.origins import Origins
 from greenroom.dashboard.access.unknown_parameters import Strict
 from greenroom.dashboard.dependencies import Dependencies
-from greenroom.dashboard.docs_page import page
 from greenroom.dashboard.openapi import describe
+from greenroom.dashboard.pages import files
 from greenroom.dashboard.responses import problems
 from greenroom.dashboard.routes import actors, approvals, commands, health, logs, results, runs, schedules, sessions
 from greenroom.version import VERSION
@@ -24,7 +24,7 @@ def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Or
     app = FastAPI(
         title="greenroom",
         version=VERSION,
-        docs_url=None,  # FastAPI's own pages load scripts from another server; ours is ``docs_page``
+        docs_url=None,  # FastAPI's own pages load scripts from another server; ours is in ``pages``
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -37,7 +37,7 @@ def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Or
     api.include_router(actors.workflows)
     api.include_router(health.figures)
     app.include_router(health.router)
-    app.include_router(page.router)
+    app.include_router(files.router)
     app.include_router(api)
     problems.install(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.dashboard.access.origins import Origins, Pairs
 from greenroom.dashboard.access.token import is_authorized
-from greenroom.dashboard.docs_page.page import SECURITY, is_page
+from greenroom.dashboard.pages.files import SECURITY, is_page
 from greenroom.dashboard.paths import routed_path
 from greenroom.dashboard.responses import problems
 from greenroom.messages.core.failures import Fault

@@ -13,7 +13,7 @@ from greenroom.dashboard.server import Server
 from greenroom.messages.core.errors import CannotServe
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
-PATHS = ("/metrics", "/openapi.json", "/api/v1/runs", "/api/v1/messages", "/api/v1/runs/x/stream", "/nothing", "/")
+PATHS = ("/metrics", "/openapi.json", "/api/v1/runs", "/api/v1/messages", "/api/v1/runs/x/stream", "/nothing", "/pages")
 
 
 @pytest.fixture

@@ -1,12 +1,7 @@
-"""Apps in browsers: origins that are allowed by name, streams that end, and a page that asks nobody else."""
+"""Apps in browsers: origins that are allowed by name, and streams that end."""
 
 import json
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator
-from html.parser import HTMLParser
-from pathlib import Path
 
 import httpx
 import pytest
@@ -19,7 +14,6 @@ from tests.dashboard.conftest import APP, start
 from tests.support import eventually
 
 PAGE = "https://app.example"
-DASHBOARD = Path(__file__).parents[3] / "dashboard"
 FETCH = {"Origin": PAGE, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
 
 
@@ -145,61 +139,3 @@ def test_a_silent_stream_says_that_it_is_there(api, orchestrator, monkeypatch):
     eventually(lambda: run.status == "waiting")
     with api.stream("GET", "/runs/words/stream") as answer:
         assert any(line.startswith(":") for line in answer.iter_lines())
-
-
-class Sources(HTMLParser):
-    """Collects what a page loads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.inline = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.found += [value for name, value in attrs if name in {"src", "href"} and value]
-        self.inline += (tag == "script" and "src" not in named) or tag == "style" or "style" in named
-        self.inline += sum(name.startswith("on") for name in named)
-
-
-def test_the_page_loads_its_own_files_alone_and_needs_no_token(server):
-    with httpx.Client(base_url=server.url, trust_env=False) as stranger:
-        answer = stranger.get("/docs")
-        assert answer.headers["content-type"].startswith("text/html")
-        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
-        assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
-        assert {policy[each] for each in ("script-src", "style-src", "connect-src")} == {"'self'"}
-        sources = Sources()
-        sources.feed(answer.text)
-        assert (sorted(sources.found), sources.inline) == (["docs/docs.css", "docs/docs.js"], 0)
-        for path in sources.found:
-            file = stranger.get(f"/{path}")
-            assert file.status_code == 200
-            assert file.headers["content-type"].startswith(("text/css", "text/javascript"))
-            assert not re.search(r"https?://|//[a-z]+\.|innerHTML|\beval\b|@import", file.text), path
-        assert stranger.get("/openapi.json").status_code == 401, "what it shows needs one"
-        assert stranger.head("/docs").status_code == 200
-        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-        assert stranger.get("/docs", headers=link).status_code == 200
-        assert stranger.get("/docs", headers={"Host": "evil.example"}).status_code == 403
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="it needs node, to run the page's script")
-def test_the_page_shows_every_operation_and_sends_what_is_typed(http, tmp_path):
-    (tmp_path / "openapi.json").write_text(http.get("/openapi.json").text)
-    script = Path(__file__).parent.parent / "page.mjs"
-    done = subprocess.run(
-        ["node", str(script), str(DASHBOARD / "docs_page" / "docs.js"), str(tmp_path / "openapi.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    described = json.loads((tmp_path / "openapi.json").read_text())
-    count = sum(len(methods) for methods in described["paths"].values())
-    assert (found["operations"], found["opened"]) == (count, count)
-    assert found["asked"] == ["GET /openapi.json", "GET /api/v1/runs/a%2Fb/steps?limit=2"]
-    assert set(found["tokens"]) == {"Bearer secret"}
-    assert "200" in found["shown"]

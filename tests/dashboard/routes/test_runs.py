@@ -219,7 +219,9 @@ def test_a_stopped_orchestrator_says_so(http, api, orchestrator):
     assert (answer.status_code, answer.json()["code"]) == (503, "closed")
 
 
-@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/nothing", "/docs/", "/redoc", "/api/v1/runs/", "/.."])
+@pytest.mark.parametrize(
+    "path", ["/api/v1", "/api/v1/nothing", "/docs/", "/redoc", "/api/v1/runs/", "/pages", "/index.html"]
+)
 def test_what_is_not_there_is_a_problem_too(http, path):
     answer = http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

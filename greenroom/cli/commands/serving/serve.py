@@ -1,4 +1,4 @@
-"""``greenroom serve``: an orchestrator and its HTTP API until Ctrl+C."""
+"""``greenroom serve``: an orchestrator, its HTTP API and its dashboard until Ctrl+C."""
 
 import signal
 from queue import SimpleQueue
@@ -46,12 +46,13 @@ def serve(
 ) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
 
-    The page /docs of its address describes the API for people, and /openapi.json for programs.
+    Its address shows the dashboard in a browser. The page /docs describes the API for people, and /openapi.json for
+    programs.
 
-    Every request but those to /healthz and /docs needs a token. It is created the first time, shown once, and kept in
-    the file `token` of the home; GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the server with exit code 0:
-    unfinished runs are resumed by the next orchestrator of the home. A line on stderr says which runs start, end, or
-    wait for a person.
+    Every request but those to /healthz and for the files of pages needs a token. It is created the first time, shown
+    once, and kept in the file `token` of the home; GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the server
+    with exit code 0: unfinished runs are resumed by the next orchestrator of the home. A line on stderr says which runs
+    start, end, or wait for a person.
 
     What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` shows it later.
     """

@@ -1,7 +1,9 @@
-// Shows what /openapi.json says, and sends requests. All text goes into the page as text, never as HTML.
-"use strict";
+// Shows what /openapi.json says, and sends requests.
 
-const base = location.pathname.replace(/\/docs\/?$/, "");
+import { make } from "./elements.js";
+import { base, headers, keepToken, token } from "./requests.js";
+import { exampleOf, resolve } from "./schemas.js";
+
 const access = document.getElementById("access");
 const tokenField = document.getElementById("token");
 const filterField = document.getElementById("filter");
@@ -9,42 +11,23 @@ const notice = document.getElementById("notice");
 const main = document.getElementById("operations");
 let described = null;
 
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") node.textContent = value;
-    else if (value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
 function say(text, wrong = false) {
   notice.textContent = text;
   notice.className = wrong ? "error" : "";
 }
 
-function headers(more = {}) {
-  return { Authorization: `Bearer ${tokenField.value.trim()}`, ...more };
-}
-
 async function load() {
+  keepToken(tokenField.value);
   try {
     const answer = await fetch(`${base}/openapi.json`, { headers: headers() });
     const body = await answer.json();
     if (!answer.ok) return say(`${body.detail}. ${body.fix}`, true);
     described = body;
-    sessionStorage.setItem("token", tokenField.value.trim());
     say(`${body.info.title} ${body.info.version}: ${body.info.description ?? ""}`);
     show();
   } catch (error) {
     say(`The server does not answer: ${error.message}`, true);
   }
-}
-
-function resolve(schema) {
-  const name = schema?.$ref?.split("/").pop();
-  return name ? { title: name, ...described.components.schemas[name] } : schema ?? {};
 }
 
 function show() {
@@ -87,7 +70,7 @@ function insideOf(method, path, operation) {
   const content = operation.requestBody?.content?.["application/json"];
   const body = content
     ? make("textarea", { "aria-label": "body", spellcheck: "false" },
-        JSON.stringify(exampleOf(bodySchema(content.schema)), null, 2))
+        JSON.stringify(exampleOf(bodySchema(content.schema), schemas()), null, 2))
     : null;
   const output = make("pre", { hidden: true, "aria-live": "polite" });
   const form = make("form", {}, parameters.length ? tableOf(parameters, fields) : null, body,
@@ -110,8 +93,12 @@ function tableOf(parameters, fields) {
   return make("table", {}, ...rows);
 }
 
+function schemas() {
+  return described.components.schemas;
+}
+
 function typeOf(schema) {
-  const found = resolve(schema);
+  const found = resolve(schema, schemas());
   if (found.enum) return `One of ${found.enum.join(", ")}.`;
   if (found.items) return `Several, one a line or with commas. ${typeOf(found.items)}`;
   if (found.anyOf) return found.anyOf.map(typeOf).filter(Boolean).join(" ");
@@ -120,24 +107,8 @@ function typeOf(schema) {
 }
 
 function bodySchema(schema) {
-  const found = resolve(schema);
-  return found.anyOf?.map(resolve).find((each) => each.type === "object") ?? found;
-}
-
-function exampleOf(schema, depth = 0) {
-  const found = resolve(schema);
-  if (found.examples?.length) return found.examples[0];
-  if ("default" in found) return found.default;
-  if ("const" in found) return found.const;
-  if (found.enum) return found.enum[0];
-  if (depth > 4) return null;
-  const variants = found.oneOf ?? found.anyOf;
-  if (variants) return exampleOf(variants[0], depth + 1);
-  if (found.type === "object") {
-    const names = depth ? found.required ?? [] : Object.keys(found.properties ?? {});
-    return Object.fromEntries(names.map((name) => [name, exampleOf(found.properties[name], depth + 1)]));
-  }
-  return { array: [], string: "", integer: 0, number: 0, boolean: false }[found.type] ?? null;
+  const found = resolve(schema, schemas());
+  return found.anyOf?.map((each) => resolve(each, schemas())).find((each) => each.type === "object") ?? found;
 }
 
 function answersOf(operation) {
@@ -158,8 +129,8 @@ function schemaOf(title, schema) {
 }
 
 function fieldsOf(schema) {
-  let found = resolve(schema);
-  if (found.items) found = resolve(found.items);
+  let found = resolve(schema, schemas());
+  if (found.items) found = resolve(found.items, schemas());
   if (found.anyOf) found = bodySchema(found);
   if (!found.properties) return make("pre", { text: JSON.stringify(found, null, 2) });
   const rows = Object.entries(found.properties).map(([name, field]) => make(
@@ -216,5 +187,5 @@ access.addEventListener("submit", (event) => {
   load();
 });
 filterField.addEventListener("input", () => described && show());
-tokenField.value = sessionStorage.getItem("token") ?? "";
+tokenField.value = token();
 if (tokenField.value) load();

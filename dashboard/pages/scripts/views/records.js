@@ -1,0 +1,78 @@
+// What a run and a session have in common: steps, attempts, scores, failures, conversations, and output.
+
+import { button, fold, make, mark, took, value, when } from "../elements.js";
+import { ask } from "../requests.js";
+
+const LINES = 500;
+
+/** Return one step with its attempts. `fork` forks the run before it; without it the step has no such button. */
+export function stepRecord(owner, step, fork) {
+  const id = `${owner} ${step.key}`;
+  const last = step.attempts.at(-1);
+  return make("article", {},
+    make("h4", {}, make("code", { text: step.key }), ` ${step.kind} `, mark(step.status),
+      step.flagged ? mark("flagged") : null,
+      step.retry_at ? make("span", { class: "note" }, " next attempt ", when(step.retry_at)) : null),
+    make("ol", { class: "attempts" }, ...step.attempts.map((each) => attempt(id, each))),
+    scores(step.evaluations),
+    fold(`${id} arguments`, "Arguments", () => value(step.arguments)),
+    step.status === "completed" ? fold(`${id} result`, "Result", () => value(step.result)) : null,
+    last?.progress === undefined || last?.progress === null ? null
+      : fold(`${id} progress`, "Progress", () => value(last.progress)),
+    fork ? button("Fork before this step", () => fork(step.key)) : null);
+}
+
+function attempt(owner, each) {
+  const id = `${owner} ${each.number}`;
+  const used = Object.entries(each.usage ?? {}).map(([name, amount]) => `${amount} ${name}`).join(", ");
+  const end = each.exit ? [each.exit.kind, each.exit.signal, each.exit.detail].filter(Boolean).join(", ") : "";
+  const more = [each.error, each.place, end, each.exit?.stderr, each.traceback].filter(Boolean).join("\n\n");
+  return make("li", { value: String(each.number) },
+    mark(each.outcome ?? "running"),
+    ` ${took(each.started_at, each.ended_at)} in ${each.worker}, pid ${each.pid}`,
+    each.charged ? "" : ", not counted",
+    used ? `, ${used}` : "",
+    each.error ? make("span", { class: "reason", text: ` ${each.error.split("\n")[0]}` }) : null,
+    more ? fold(`${id} more`, "What happened", () => make("pre", { text: more })) : null);
+}
+
+/** Return the scores of a result; null if there are none. */
+export function scores(evaluations) {
+  if (!evaluations?.length) return null;
+  return make("ul", { class: "scores" }, ...evaluations.map((each) => make("li", {},
+    mark(each.error ? "error" : each.passed ? "passed" : "rejected"), ` ${each.name} `,
+    each.score === null ? "no score" : `${each.score} of ${each.threshold}`,
+    make("span", { class: "note", text: ` ${each.error ?? each.reason}` }))));
+}
+
+/** Return an exception or a crash. */
+export function failure(id, failed) {
+  return make("div", { class: "reason" },
+    make("p", { text: [failed.type || failed.outcome, failed.message].filter(Boolean).join(": ") }),
+    failed.traceback ? fold(`${id} traceback`, "Traceback", () => make("pre", { text: failed.traceback })) : null);
+}
+
+/** Return a list of which there may be more, each entry built by a function. */
+function listed(place, act, signal, limit, nothing, build) {
+  const inside = make("div", {}, make("p", { class: "note", text: "Asking." }));
+  const load = async (count) => {
+    const { found, more } = await ask(place, { query: { limit: count }, signal });
+    inside.replaceChildren(
+      found.length ? build(found) : make("p", { class: "note", text: nothing }),
+      more ? button("Show more", () => act(() => load(count * 2))) : "");
+  };
+  act(() => load(limit));
+  return inside;
+}
+
+/** Return the messages between an agent and its model. */
+export function conversation(place, act, signal) {
+  return listed(`${place}/transcript`, act, signal, LINES, "No model was asked.", (found) =>
+    make("div", {}, ...found.map((message) => make("article", { class: "message" }, value(message)))));
+}
+
+/** Return the lines that the code has printed. */
+export function outputOf(place, act, signal) {
+  return listed(`${place}/logs`, act, signal, LINES, "It has printed nothing.", (found) =>
+    make("pre", { text: found.map((line) => `${line.step ?? "workflow"}: ${line.text}`).join("\n") }));
+}

@@ -1,0 +1,121 @@
+// One run: its steps with all attempts and scores, its questions, its events, its output, and what can be done with it.
+
+import { button, fold, form, keyed, labelled, linkTo, make, mark, took, value, when } from "../elements.js";
+import { ask, command, path, read } from "../requests.js";
+import { question } from "./approvals.js";
+import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
+
+const PAGE = 100;
+const ENDED = ["completed", "failed", "cancelled"];
+
+export function run({ names, act, signal }) {
+  const id = names.join("/");
+  const place = path`/runs/${id}`;
+  const head = make("div");
+  const end = make("div");
+  const state = make("div");
+  const questions = make("div");
+  const steps = make("div");
+  const more = button("Show more steps", () => {
+    limit += PAGE;
+    return act(() => load());
+  });
+  const fillHead = keyed(head, () => id, (record) => heading(record, place, act));
+  const fillEnd = keyed(end, () => id, (status) =>
+    make("div", {}, status === "completed" ? fold(`${id} result`, "Result", () => result(place, act)) : null));
+  const fillState = keyed(state, () => id, (held) => fold(`${id} state`, "Shared state", () => value(held)));
+  const fillQuestions = keyed(questions, (each) => each.id, (each) => question(each, act));
+  const fillSteps = keyed(steps, (each) => each.key, (each) => stepRecord(id, each, fork));
+  let limit = PAGE;
+  let seen = null;
+  more.hidden = true;
+
+  async function fork(at) {
+    await act(async () => {
+      const reply = await command(`${place}/fork`, { at });
+      location.hash = linkTo(reply.run_id).getAttribute("href");
+    });
+  }
+
+  async function refresh() {
+    const record = await read(place, {}, signal);
+    fillHead([record]);
+    fillEnd([record.status]);
+    fillQuestions(await read("/approvals", { run_id: id }, signal));
+    const mark = `${record.events} ${record.status}`;
+    if (seen === mark) return;
+    await load();
+    seen = mark;
+  }
+
+  async function load() {
+    const { found, more: further } = await ask(`${place}/steps`, { query: { limit }, signal });
+    fillSteps(found);
+    more.hidden = !further;
+    const held = (await read(`${place}/state`, {}, signal)).state;
+    fillState(held === null ? [] : [held]);
+  }
+
+  const node = make("section", {}, head, end, fold(`${id} input`, "Arguments", () => given(place, act)),
+    questions, make("h3", { text: "Steps" }), steps, more, state,
+    fold(`${id} signal`, "Send a message to it", () => signaller(place, act)),
+    fold(`${id} conversation`, "Conversation with its model", () => conversation(place, act, signal)),
+    fold(`${id} output`, "What its code printed", () => outputOf(place, act, signal)),
+    fold(`${id} events`, "Newest events", () => newest(place, act, signal)));
+  return { node, refresh };
+}
+
+function heading(record, place, act) {
+  const told = (verb, body, doubt) =>
+    button(verb, () => act(() => command(`${place}/${verb.toLowerCase()}`, body)), doubt);
+  const ended = ENDED.includes(record.status);
+  const stopped = ["paused", "parked"].includes(record.status);
+  const deeds = ended
+    ? [record.status === "failed" ? told("Retry") : null]
+    : [stopped ? told("Resume") : told("Pause"), told("Cancel", {}, `Cancel run ${record.id}?`)];
+  return make("div", {},
+    make("h2", {}, "Run ", make("code", { text: record.id }), " ", mark(record.status)),
+    make("p", {}, `${record.workflow} of ${record.app}, started `, when(record.started_at),
+      record.ended_at ? `, took ${took(record.started_at, record.ended_at)}` : "",
+      ...(record.parent ? [", child of ", linkTo(record.parent)] : [])),
+    record.reason ? make("p", { class: "reason", text: record.reason }) : null,
+    make("p", { class: "deeds" }, ...deeds, button("Fork", () => act(async () => {
+      const reply = await command(`${place}/fork`, {});
+      location.hash = linkTo(reply.run_id).getAttribute("href");
+    }))),
+    record.failure ? failure(`${record.id} failure`, record.failure) : null,
+    scores(record.evaluations));
+}
+
+/** Return an element that is filled once something has come. */
+function later(act, fetch) {
+  const inside = make("div", {}, make("p", { class: "note", text: "Asking." }));
+  act(async () => inside.replaceChildren(await fetch()));
+  return inside;
+}
+
+function result(place, act) {
+  return later(act, async () => value((await read(`${place}/result`)).result));
+}
+
+function given(place, act) {
+  return later(act, async () => value((await read(`${place}/events`, { limit: 1 }))[0]?.arguments ?? {}));
+}
+
+function newest(place, act, signal) {
+  return later(act, async () => {
+    const { events } = await read(place, {}, signal);
+    const found = await read(`${place}/events`, { after: Math.max(0, events - PAGE), limit: PAGE }, signal);
+    return make("div", {}, ...found.reverse().map((event) =>
+      fold(`${place} ${event.seq}`, `${event.seq} ${event.type} ${new Date(event.time).toLocaleTimeString()}`,
+        () => value(event))));
+  });
+}
+
+function signaller(place, act) {
+  const name = make("input", { required: true, placeholder: "name of its type" });
+  const body = make("textarea", { "aria-label": "message as JSON", spellcheck: "false" }, "{}");
+  return form("Send", () => act(() =>
+    command(`${place}/signal`, `{"name":${JSON.stringify(name.value.trim())},"value":${body.value}}`)),
+  labelled("Type", name), labelled("Message", body));
+}

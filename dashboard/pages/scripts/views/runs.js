@@ -1,0 +1,79 @@
+// All runs, the newest first, and a form that starts one.
+
+import { choice, fold, form, keyed, labelled, linkTo, make, mark, row, table, took, value, when } from "../elements.js";
+import { ask, command, read } from "../requests.js";
+import { exampleOf } from "../schemas.js";
+
+const STATUSES = ["", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled", "pending"];
+const PAGE = 50;
+
+export function runs({ act, signal }) {
+  const status = choice(STATUSES);
+  const name = make("input", { type: "search", placeholder: "name of a workflow" });
+  const body = make("tbody");
+  const more = make("button", { type: "button", text: "Show more", hidden: true });
+  const none = make("p", { class: "note", hidden: true, text: "There is no such run." });
+  const fill = keyed(body, (each) => each.id, entry);
+  let limit = PAGE;
+
+  async function refresh() {
+    const query = { limit, status: status.value, name: name.value.trim() };
+    const { found, more: further } = await ask("/runs", { query, signal });
+    fill(found);
+    more.hidden = !further;
+    none.hidden = found.length > 0;
+  }
+
+  more.addEventListener("click", () => {
+    limit += PAGE;
+    act(refresh);
+  });
+  status.addEventListener("change", () => act(refresh));
+  const node = make("section", {}, make("h2", { text: "Runs" }),
+    fold("start", "Start a run", () => starter(act, signal)),
+    form("Find", () => act(refresh), labelled("Status", status), labelled("Workflow", name)),
+    table(["Run", "Workflow", "Status", "Started", "Took", "Why"], body), none, more);
+  return { node, refresh };
+}
+
+function entry(run) {
+  return row(linkTo(run.id), run.workflow, mark(run.status), when(run.started_at),
+    took(run.started_at, run.ended_at ?? run.updated_at), make("span", { class: "note", text: run.reason ?? "" }));
+}
+
+/** Return a form with one of the served workflows and its arguments. */
+function starter(act, signal) {
+  const about = make("div");
+  const inside = make("div", {}, make("p", { class: "note", text: "Asking which workflows there are." }));
+  act(async () => {
+    const workflows = await read("/workflows", { limit: 1000 }, signal);
+    if (!workflows.length) {
+      inside.replaceChildren(make("p", { class: "note", text: "The served files define no workflow." }));
+      return;
+    }
+    const names = workflows.map((each) => nameOf(each, workflows));
+    const which = choice(names);
+    const input = make("textarea", { "aria-label": "arguments as JSON", spellcheck: "false" });
+    const id = make("input", { placeholder: "made up" });
+    const choose = () => {
+      const chosen = workflows[names.indexOf(which.value)];
+      input.value = JSON.stringify(exampleOf(chosen.input_schema, chosen.input_schema?.$defs ?? {}) ?? {}, null, 2);
+      about.replaceChildren(make("p", { text: chosen.doc }), value(chosen.input_schema));
+    };
+    which.addEventListener("change", choose);
+    which.value = names[0];
+    choose();
+    inside.replaceChildren(form("Start", () => act(async () => {
+      const given = id.value.trim() ? `,"id":${JSON.stringify(id.value.trim())}` : "";
+      const run = await command("/runs", `{"workflow":${JSON.stringify(which.value)},"input":${input.value}${given}}`);
+      location.hash = linkTo(run.id).getAttribute("href");
+    }), labelled("Workflow", which), labelled("Id", id), labelled("Arguments", input)), about);
+  });
+  return inside;
+}
+
+/** Return the name by which a workflow is started: with its file, where several files define one of that name. */
+function nameOf(workflow, all) {
+  const alone = all.filter((each) => each.name === workflow.name).length === 1;
+  return alone ? workflow.name : `${workflow.app}:${workflow.name}`;
+}
