@@ -115,6 +115,7 @@ class ReachFile:
         self._path = reach_path(journal)
         self._boot = this_boot()
         self._descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
+        self._opened = os.fstat(self._descriptor)
         found = [_unpack(os.pread(self._descriptor, _SLOT_BYTES, start)) for start in _SLOTS]
         self._turn = max((slot[0] for slot in found if slot is not None), default=0)
 
@@ -131,6 +132,10 @@ class ReachFile:
             self._descriptor = -1
 
     def remove(self) -> None:
-        """Delete the file, after the journal was closed properly and has recorded its own end."""
+        """Delete the file, after the journal was closed properly and has recorded its own end.
+
+        A file that has taken its place since it was opened is the note of another journal, and stays.
+        """
         with suppress(OSError):  # then it stays, and is still true
-            self._path.unlink()
+            if os.path.samestat(self._path.stat(), self._opened):
+                self._path.unlink()

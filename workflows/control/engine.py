@@ -108,8 +108,8 @@ class Engine:
         """Why the journal accepts no more appends. Written by the reactor's thread, read by all."""
         self._closers = opening.closers
         """Functions that stop the parts, in the order of their start. They are called in reverse."""
-        self._reachable = False
-        """Whether the home is this orchestrator's own."""
+        self._home_lock = opening.home_lock
+        """The lock of the home; None if the home is another orchestrator's."""
         self._closing = threading.Lock()
         self._grace = GRACE
         """Seconds that steps have to end. Written by ``close``."""
@@ -148,7 +148,7 @@ class Engine:
             imports=self.slow_imports,
         )
         self._closers.append(self._end_processes)
-        self._admission = self._admit(limits, clock, lasting=opening.reachable and not clock.virtual)
+        self._admission = self._admit(limits, clock, lasting=not clock.virtual)
         self._tree.gates = self._admission.records
         self.runs = RunRegistry()
         self.runs.budgets.share(limits.budget, limits.daily_budget, self.journal, clock.time())
@@ -181,9 +181,8 @@ class Engine:
         )
         self.schedules.attach(dependencies, self.runs, self._commands.start)
         self._visitors = Visitors(partial(self.idle_monitor.command, self._commands.carry_out), self._is_over)
-        if opening.reachable:
-            server = ControlSocketServer(self.home, self._visitors.carry_out)
-            self._reachable = True
+        if self._home_lock is not None:
+            server = ControlSocketServer(self.home, self._home_lock, self._visitors.carry_out)
             self.announce(None)  # first, so that a client that connects can tell whose orchestrator this is
             self.reactor.submit(server.open()).result()
             self._closers.append(lambda: self.reactor.submit(server.close()).result())
@@ -191,18 +190,19 @@ class Engine:
     def _admit(self, limits: CallLimits, clock: Clock, *, lasting: bool) -> Admission:
         """Return the admission of calls; if it is lasting, with what the orchestrator before this one held back."""
         admit = partial(Admission, self._tree.submit, limits.models, limits.breakers, clock.time, clock.call_at)
-        if not lasting:
+        if not lasting or self._home_lock is None:
             return admit()
-        file = HeldCallsFile(self.home.path)
+        file = HeldCallsFile(self.home.path, self._home_lock)
         self._closers.append(file.write)
         return admit(held=read_held_calls(self.home.path), keep=file.keep)
 
     def announce(self, url: str | None) -> None:
         """Record the URL of HTTP in the home for other processes; None if HTTP is not served.
 
-        Do nothing once the engine is closed, as another orchestrator may own the home then.
+        Do nothing once the engine is closed, or its home was moved, deleted or replaced: another orchestrator may own
+        what is there then.
         """
-        if self._reachable and not self.closed:
+        if self._home_lock is not None and self._home_lock.is_in_place() and not self.closed:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
 
     def _open_journal(self, durability: Durability) -> Journal:

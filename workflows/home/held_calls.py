@@ -14,6 +14,7 @@ from loguru import logger
 from greenroom.messages.core.errors import JournalError
 from greenroom.supervision.loop import offload
 from greenroom.supervision.policy.held_calls import HeldCalls, dump, load
+from greenroom.workflows.home.home import OwnerLock
 from greenroom.workflows.home.private_files import read_private, write_private
 
 FILE: Final = "held_calls.json"
@@ -30,11 +31,17 @@ def read_held_calls(home: Path) -> tuple[HeldCalls, ...]:
 
 
 class HeldCallsFile:
-    """Writes the file in another thread. Of several states in a short time, the newest is written. Thread-safe."""
+    """Writes the file in another thread. Of several states in a short time, the newest is written. Thread-safe.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        home: The folder of the file.
+        lock: The lock of the home. Nothing is written once it is not in its place.
+    """
+
+    def __init__(self, home: Path, lock: OwnerLock) -> None:
         """Write nothing yet."""
         self._path = home / FILE
+        self._lock_of_home = lock
         self._newest: Sequence[HeldCalls] | None = None
         """What is to be written. Guarded by the lock, as is every write."""
         self._lock = Lock()
@@ -49,7 +56,7 @@ class HeldCallsFile:
         """Write what is to be written, if anything is. May block."""
         with self._lock:
             held, self._newest = self._newest, None
-            if held is None:
+            if held is None or not self._lock_of_home.is_in_place():
                 return
             try:
                 if held or self._path.exists():

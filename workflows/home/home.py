@@ -348,6 +348,16 @@ class OwnerLock:
             self._fd = None
             _held.pop(self._identity, None)
 
+    def is_in_place(self) -> bool:
+        """Return whether the file that was locked is still at its path: its folder may have been moved or replaced.
+
+        What is there otherwise may belong to another orchestrator.
+        """
+        try:
+            return _identity(self.path.stat()) == self._identity
+        except OSError:
+            return False
+
     def _sign(self, fd: int) -> None:
         with writing(self.path):
             os.ftruncate(fd, 0)

@@ -30,7 +30,7 @@ from greenroom.messages.records.approvals import split_approval_id
 from greenroom.supervision.kernel.connection_limit import ConnectionLimit
 from greenroom.supervision.kernel.descriptor_limit import share
 from greenroom.workflows.control.access.contact import address_of, connect
-from greenroom.workflows.home.home import Home
+from greenroom.workflows.home.home import Home, OwnerLock
 from greenroom.workflows.home.private_files import writing
 
 ASK_TIMEOUT: Final = 70.0
@@ -46,12 +46,14 @@ class ControlSocketServer:
 
     Args:
         home: The folder of the socket, which only its owner can read and write. Connections of other users are refused.
+        lock: The lock of the home.
         carry_out: Carries out a command.
     """
 
-    def __init__(self, home: Home, carry_out: Callable[[Command], Awaitable[Reply]]) -> None:
+    def __init__(self, home: Home, lock: OwnerLock, carry_out: Callable[[Command], Awaitable[Reply]]) -> None:
         """Keep the arguments; ``open`` must follow."""
         self._home = home
+        self._lock = lock
         self._carry_out = carry_out
         self._server: asyncio.Server | None = None
         self._limit = ConnectionLimit[asyncio.StreamWriter](share(PARTS, MOST), _cut)
@@ -74,10 +76,11 @@ class ControlSocketServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=share(PARTS, MOST))
 
     async def close(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening and remove the socket, unless the home was moved or replaced: what is there is another's."""
         if self._server is not None:
             self._server.close()
-            self._home.socket.unlink(missing_ok=True)
+            if self._lock.is_in_place():
+                self._home.socket.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._limit.open(writer)

@@ -36,18 +36,19 @@ def place_of(journal: str | os.PathLike[str] | None, home: Home) -> str:
     return str(real_path(place))
 
 
-def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> tuple[Home, bool]:
+def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> tuple[Home, OwnerLock | None]:
     """Claim the home. If it is only the default and another orchestrator owns it, claim one beside the journal.
 
     Returns:
-        The home, and whether this orchestrator owns it, so that commands of other processes can reach it.
+        The home, and its lock. The latter is None if another orchestrator owns the home, so that commands of other
+        processes cannot reach this one.
 
     Raises:
         HomeInUse: Another orchestrator owns the home, and ``required`` is true.
     """
     home.create()
     try:
-        _own(OwnerLock(home.path / "orchestrator.lock"), f"the home {home.path}", on_close)
+        lock = _own(OwnerLock(home.path / "orchestrator.lock"), f"the home {home.path}", on_close)
     except HomeInUse as error:
         if required:
             raise
@@ -55,11 +56,11 @@ def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> 
 
         if place == MEMORY:
             logger.warning("commands from other processes will not reach this orchestrator: {}", error)
-            return home, False
+            return home, None
         beside = Home(place + OWN_HOME, place)
         logger.info("commands from other processes come in at {}: {}", beside.path, error)
         return claim_home(beside, place, on_close, required=True)
-    return home, True
+    return home, lock
 
 
 def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
@@ -125,6 +126,7 @@ def claim_workers(path: Path, on_close: OnClose) -> GenerationLock:
     return generation
 
 
-def _own(lock: OwnerLock, what: str, on_close: OnClose) -> None:
+def _own(lock: OwnerLock, what: str, on_close: OnClose) -> OwnerLock:
     lock.acquire(what)
     on_close(lock.release)
+    return lock

@@ -17,7 +17,7 @@ from greenroom.supervision.process import standard_streams
 from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance
 from greenroom.workflows.control.setup.claims import claim_home, claim_journal, claim_workers, place_of
-from greenroom.workflows.home.home import MEMORY, Home
+from greenroom.workflows.home.home import MEMORY, Home, OwnerLock
 
 Durability: TypeAlias = Literal["full", "process"]
 
@@ -40,7 +40,7 @@ class Opening:
     Attributes:
         place: The journal's path, or ``MEMORY``.
         home: The home with the control socket, which other processes find by the journal.
-        reachable: Whether the home is this orchestrator's own.
+        home_lock: The lock of the home; None if the home is another orchestrator's.
         generation: The lock that all its processes inherit.
         keeper: The first keeper, for the first app.
         closers: Functions that give everything back, in the order of the claims. They are called in reverse.
@@ -59,7 +59,7 @@ class Opening:
         home.check()
         self.place = place_of(journal, home)
         self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)
-        self.reachable = False
+        self.home_lock: OwnerLock | None = None
         self.closers: list[Callable[[], object]] = []
         try:
             self._claim(own_home=own_home, given=given)
@@ -71,7 +71,7 @@ class Opening:
         for setting in (*SETTINGS, CONCEALMENT):
             setting.hold()
             self.closers.append(setting.release)
-        self.home, self.reachable = claim_home(self.home, self.place, self.closers.append, required=own_home)
+        self.home, self.home_lock = claim_home(self.home, self.place, self.closers.append, required=own_home)
         lock = claim_journal(self.place, self.home, self.closers.append)
         self.generation = claim_workers(lock, self.closers.append)
         inheritance = Inheritance.of(sys.path, Environments(given).shared(), PREPARE)
