@@ -317,6 +317,7 @@ RefusalCode: TypeAlias = Literal[
     "not_found",
     "conflict",
     "unavailable",
+    "no_workers",
     "closed",
     "full",
     "ended",

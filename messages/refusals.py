@@ -19,6 +19,7 @@ from greenroom.messages.core.errors import (
     RunParked,
     ScheduleBusy,
     SessionClosed,
+    WorkersUnavailable,
 )
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json, Message
@@ -39,6 +40,7 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "parked": RunParked,
     "timeout": TimeoutError,
     "busy": ScheduleBusy,
+    "no_workers": WorkersUnavailable,
 }
 """The exception for each code of a refusal; a ``GreenroomError`` for any other."""
 _COMMANDS: Final = frozenset(get_args(get_args(Command)[0]))

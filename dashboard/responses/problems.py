@@ -84,6 +84,7 @@ KINDS: Final[dict[str, Kind]] = {
         500, "An error of the server itself", "Look into log.jsonl in the home; nothing accepted is lost."
     ),
     "unavailable": Kind(503, "Not available now", "Try again in a moment."),
+    "no_workers": Kind(503, "No worker takes work now", "Send it again when the time in the detail is over."),
     "closed": Kind(503, "The orchestrator has stopped", "Start it again; nothing acknowledged is lost."),
 }
 """All codes."""
@@ -100,7 +101,6 @@ CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (errors.RunFailed, "run_failed"),
     (errors.RunCancelled, "run_cancelled"),
     (errors.JournalError, "unavailable"),
-    (errors.WorkersUnavailable, "unavailable"),
 )
 """The code of each error class; the first class that fits counts."""
 

@@ -45,13 +45,13 @@ async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> t
 
 async def _check_edit(app: str, event: ApprovalAsked, args: Json, ask: "Ask") -> ResultChecked | Refused:
     """Return an edit in its normal form, or a refusal. If there is a type for it, a worker of the app checks it."""
-    checked: FromWorker | str = ResultChecked(id="", value=args, unknown_form=True)
+    checked: FromWorker | Refused = ResultChecked(id="", value=args, unknown_form=True)
     if event.ref:
         checked = await ask(app, lambda token: CheckResult(id=token, step=event.ref, value=args))
     elif event.form:
         checked = await ask(app, lambda token: CheckEdit(id=token, form=event.form, value=args))
-    if isinstance(checked, str):
-        return Refused(code="invalid", message=checked)
+    if isinstance(checked, Refused):
+        return checked
     assert isinstance(checked, ResultChecked)
     faults = checked.faults
     if checked.unknown_form:  # values may be long, and must not block the loop

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from greenroom.actors.program.source_location import dumped_place
+from greenroom.messages.commands import Refused
 from greenroom.messages.core.failures import ExitKind
 from greenroom.messages.frames.worker import FromWorker, ToWorker
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
@@ -21,8 +22,8 @@ _TOO_LONG: Final[frozenset[ExitKind]] = frozenset({"blocked", "hung", "timeout"}
 
 Frame: TypeAlias = Callable[[str], ToWorker]
 """Returns a question with the token that its answer repeats."""
-Ask: TypeAlias = Callable[[str, Frame], Awaitable[FromWorker | str]]
-"""Asks an app, and returns the answer, or a sentence with the reason why there is none."""
+Ask: TypeAlias = Callable[[str, Frame], Awaitable[FromWorker | Refused]]
+"""Asks an app, and returns the answer, or a refusal with the reason why there is none."""
 
 
 class AppQueries:
@@ -38,8 +39,8 @@ class AppQueries:
         self._tree = tree
         self._mint = mint
 
-    async def ask(self, app: str, frame: Frame) -> FromWorker | str:
-        """Ask a program worker of an app. Return the answer, or a string with the reason why there is none.
+    async def ask(self, app: str, frame: Frame) -> FromWorker | Refused:
+        """Ask a program worker of an app. Return the answer, or a refusal with the reason why there is none.
 
         A question changes nothing, so it is sent to another worker if its worker died. A question that took too long is
         not sent again.
@@ -49,11 +50,11 @@ class AppQueries:
             if not isinstance(answer, Lost):
                 return answer
             if not left or (answer.charged and answer.exit.kind in _TOO_LONG):
-                return _unanswered(app, answer)
+                return Refused(code="invalid", message=_unanswered(app, answer))
         raise AssertionError
 
-    async def _ask_one(self, app: str, frame: Frame) -> FromWorker | Lost | str:
-        answer: asyncio.Future[FromWorker | Lost | str] = asyncio.get_running_loop().create_future()
+    async def _ask_one(self, app: str, frame: Frame) -> FromWorker | Lost | Refused:
+        answer: asyncio.Future[FromWorker | Lost | Refused] = asyncio.get_running_loop().create_future()
 
         def hear(event: JobEvent) -> None:
             if answer.done():  # the caller was cancelled
@@ -63,8 +64,8 @@ class AppQueries:
                     answer.set_result(message)
                 case Lost():
                     answer.set_result(event)
-                case Unavailable(reason=reason):
-                    answer.set_result(reason)
+                case Unavailable(reason=reason, pool=pool):
+                    answer.set_result(Refused(code="no_workers" if pool else "invalid", message=reason))
                 case Assigned():
                     pass
 

@@ -50,8 +50,8 @@ class InputChecks:
                 id=token, workflow=command.workflow, arguments=command.arguments, version=command.version
             ),
         )
-        if isinstance(checked, str):
-            return Refused(code="invalid", message=checked)
+        if isinstance(checked, Refused):
+            return checked
         assert isinstance(checked, ArgumentsChecked)
         if checked.unknown_workflow:
             sentence = await self._unknown(command) if command.version is None else checked.faults[0].sentence
@@ -94,8 +94,8 @@ class InputChecks:
             app,
             lambda token: CheckMessage(id=token, session=command.session, name=command.name, value=command.value),
         )
-        if isinstance(checked, str):
-            return Refused(code="invalid", message=checked)
+        if isinstance(checked, Refused):
+            return checked
         assert isinstance(checked, MessageChecked)
         if checked.unknown_session:
             return Refused(code="not_found", message=f"{app}: {checked.faults[0].sentence}")
@@ -107,8 +107,8 @@ class InputChecks:
     async def show_app(self, app: str) -> App | Refused:
         """Return what an app defines."""
         described = await self._app_queries.ask(app, lambda token: DescribeApp(id=token))
-        if isinstance(described, str):
-            return Refused(code="invalid", message=described)
+        if isinstance(described, Refused):
+            return described
         assert isinstance(described, AppDescribed)
         if described.faults:
             return Refused(code="invalid", message=f"{app}: {one_line(described.faults)}")
