@@ -266,6 +266,9 @@ def __getattr__(name: str) -> Any:
     """Load a public name."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
+        if (hint := import_module(f"{__name__}.messages.core.other_names").PACKAGE.get(name)) is not None:
+            # `from greenroom import NAME` puts a sentence of Python's own in the place of an AttributeError.
+            raise ImportError(f"{msg}: {hint}", name=__name__)  # noqa: EM102
         raise AttributeError(msg)
     value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages.core.errors')}"), name)
     globals()[name] = value  # so that this function is asked once

@@ -1,6 +1,7 @@
 """Receiving of messages in workflow code."""
 
 import asyncio
+from types import UnionType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -41,6 +42,8 @@ def _check(model: object) -> None:
     """Check the model's type at run time, because callers need not be typed."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         msg = f"receive() takes a pydantic model such as `class Go(BaseModel): ...`, not {model!r}"
+        if isinstance(model, UnionType):
+            msg += ": give one model a field of that type, or await a receive() of each with asyncio.wait"
         raise TypeError(msg)
 
 

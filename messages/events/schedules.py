@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from greenroom.messages.core.fields import Interval, Moment, Span
 from greenroom.messages.core.message import Event, Json, Message
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.options.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
@@ -230,7 +231,7 @@ class FiringRecord(Message):
     count: int = 1
 
 
-class ScheduleRecord(Message):
+class ScheduleRecord(OtherNames, Message):
     """One schedule, as ``greenroom schedules`` shows it."""
 
     name: str

@@ -11,6 +11,7 @@ from pydantic import Field
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.fields import Moment
 from greenroom.messages.core.message import Json, Message
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.options.policy import StepKind, WorkerKind
 from greenroom.messages.records.approvals import ApprovalDecision
 from greenroom.messages.records.attempts import AttemptRecord
@@ -90,7 +91,7 @@ def usage_of(steps: Iterable[StepRecord], evaluations: Iterable[Evaluation] = ()
     return {**total, "unpriced": float(unpriced)} if unpriced else total
 
 
-class RunRecord(Message):
+class RunRecord(OtherNames, Message):
     """One run, as the run index and ``greenroom runs list`` show it."""
 
     id: str
@@ -110,7 +111,7 @@ class RunRecord(Message):
     """Background scores of its result; empty in lists of runs."""
 
 
-class ApprovalRecord(Message):
+class ApprovalRecord(OtherNames, Message):
     """A question that waits for a person's decision."""
 
     id: str
@@ -248,7 +249,7 @@ class TurnRecord(Message):
     """Background scores of the reply."""
 
 
-class SessionRecord(Message):
+class SessionRecord(OtherNames, Message):
     """One session, as ``greenroom sessions list`` shows it."""
 
     name: str
@@ -291,7 +292,7 @@ class DeadLetterRecord(Message):
     at: Moment
 
 
-class WorkerRecord(Message):
+class WorkerRecord(OtherNames, Message):
     """One worker process."""
 
     id: str

@@ -36,6 +36,7 @@ from greenroom.messages.commands import (
 from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.core.json_text import plain, shown
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.ids import run_id
 from greenroom.messages.options.policy import Budget, SessionPolicy
 from greenroom.messages.records.approvals import ApprovalDecision
@@ -75,7 +76,7 @@ def _read(query: Callable[Concatenate[Queries, P], L]) -> "Callable[Concatenate[
     return call
 
 
-class BaseOrchestrator(ScheduleMethods, ABC):
+class BaseOrchestrator(OtherNames, ScheduleMethods, ABC):
     """The methods made of commands and reads. An orchestrator executes commands itself; a client sends them to one."""
 
     @property

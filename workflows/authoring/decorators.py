@@ -17,6 +17,7 @@ from greenroom.actors.definitions.definitions import (
 )
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.other_names import refuse_options
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.options.policy import Budget, Limits, OnEvaluatorError, OnReject, Retry
 from greenroom.messages.records.evaluation import Score
@@ -130,6 +131,7 @@ def tool(  # noqa: PLR0913  the contract's options
     on_reject: OnReject = "retry",
     on_evaluator_error: OnEvaluatorError | None = None,
     sample: Shares | None = None,
+    **unknown: object,
 ) -> Any:
     """Make a function a step that runs in a tool process.
 
@@ -161,10 +163,13 @@ def tool(  # noqa: PLR0913  the contract's options
             with ``on_reject="fail"``, else ``"flag"``.
         sample: Evaluators that rate a share of its results in the background, after they were used, such as
             ``{judge: 0.1}``. Their scores change nothing.
+        unknown: Options that there are not.
 
     Raises:
         DefinitionError: Options have invalid values; all of them are named.
+        TypeError: There is no such option.
     """
+    refuse_options("tool", unknown, tool.__kwdefaults__, name or "step")
 
     def decorate(fn: Callable[..., Any]) -> Step[..., Any]:
         step_name = author_name(fn, name, "tool")
@@ -216,6 +221,7 @@ def evaluator(
     name: str | None = None,
     timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
+    **unknown: object,
 ) -> Any:
     """Make a function an evaluator of results, which runs in an evaluator process.
 
@@ -228,10 +234,13 @@ def evaluator(
         timeout: Seconds one attempt may take before its process is killed; None for no limit.
         retry: How often and when it is tried again if it fails. Where it judges the results of a step, it is tried
             again only if another policy than the default is given here; its process may die three times in any case.
+        unknown: Options that there are not.
 
     Raises:
         DefinitionError: An option has an invalid value, or the function takes other parameters.
+        TypeError: There is no such option.
     """
+    refuse_options("evaluator", unknown, evaluator.__kwdefaults__, name or "evaluator")
 
     def decorate(fn: Callable[..., Any]) -> Step[..., Score]:
         step_name = author_name(fn, name, "evaluator")
@@ -263,6 +272,7 @@ def workflow(
     version: int = 1,
     budget: Budget | None = None,
     sample: Shares | None = None,
+    **unknown: object,
 ) -> Any:
     """Make a coroutine function a workflow, which runs in a program process.
 
@@ -276,11 +286,14 @@ def workflow(
             as long as that is defined beside the newer ones.
         budget: Budget of each run, its children included; ``workflow.options(budget=...)`` sets another one.
         sample: Evaluators that rate a share of the results of runs in the background, such as ``{judge: 0.1}``.
+        unknown: Options that there are not.
 
     Raises:
         DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, its state has fields without a
             default, or the version is not an integer above 0.
+        TypeError: There is no such option.
     """
+    refuse_options("workflow", unknown, workflow.__kwdefaults__, name or "workflow")
 
     def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
         workflow_name = author_name(fn, name, "workflow")

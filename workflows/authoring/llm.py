@@ -12,6 +12,7 @@ from greenroom.actors.models import Model, check_model
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json, Shown
+from greenroom.messages.core.other_names import refuse_options
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.options.policy import OnEvaluatorError, OnReject, Retry
 from greenroom.messages.transcript import ModelAnswer
@@ -102,9 +103,8 @@ class LLM(Step[[str], T], Generic[T]):
 
         Calling an agent raises ``AgentFailed`` if it goes round in circles or does not answer within ``max_turns``.
         """
-        for unknown in options.keys() - LLMOptions.__annotations__.keys():
-            msg = f"LLM() got an unexpected keyword argument {unknown!r}"
-            raise TypeError(msg)
+        known = LLMOptions.__annotations__.keys()
+        refuse_options("LLM", options.keys() - known, known, name)
         title = f"LLM `{name}`"
         given: dict[str, Any] = {**options}
         model, instructions = given.pop("model", None), given.pop("instructions", "")

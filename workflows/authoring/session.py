@@ -10,6 +10,7 @@ from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import function_site
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.core.other_names import OtherNames, refuse_options
 from greenroom.messages.options.policy import Budget, OnFailure, SessionPolicy
 from greenroom.workflows.authoring.step import Call, Shares, author_name, check_coroutine, present, sampling_of
 from greenroom.workflows.authoring.workflow import check_budget
@@ -24,7 +25,7 @@ MAX_KEY: Final = 200
 """Most characters of a session's key."""
 
 
-class Handler(Generic[S, M, R]):
+class Handler(OtherNames, Generic[S, M, R]):
     """The coroutine function of a session, called once for each message, which survives its process.
 
     ``Orchestrator.session`` returns the session of a key. Called directly, the handler runs in place with the state
@@ -45,13 +46,6 @@ class Handler(Generic[S, M, R]):
     def __call__(self, state: S, message: M) -> Call[R]:
         """Call the plain function."""
         return self.fn(state, message)
-
-    def __getattr__(self, name: str) -> Any:
-        """Raise ``AttributeError``, which names the session for an attribute that only sessions have."""
-        if name in {"ask", "state", "history", "stream", "cancel_turn", "close"}:
-            msg = f"a handler has no {name}: orchestrator.session({self.name}, key).{name} is that of one session"
-            raise AttributeError(msg)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")  # noqa: EM102  as Python says it
 
     def __repr__(self) -> str:
         """Describe the handler in a few words."""
@@ -107,6 +101,7 @@ def session(
     on_failure: OnFailure = "continue",
     budget: Budget | None = None,
     sample: Shares | None = None,
+    **unknown: object,
 ) -> Any:
     """Make a coroutine function the handler of sessions: durable actors, each with a key, a state and a mailbox.
 
@@ -123,11 +118,14 @@ def session(
         budget: Budget of one session: all of its turns and the runs that they start. Once it is used up the session is
             parked, until the budget is raised. It has no ``wall``, because a session has no end of its own.
         sample: Evaluators that rate a share of the replies in the background, such as ``{judge: 0.1}``.
+        unknown: Options that there are not.
 
     Raises:
         DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models is
             not valid.
+        TypeError: There is no such option.
     """
+    refuse_options("session", unknown, session.__kwdefaults__, name or "handler")
 
     def decorate(fn: Callable[..., Any]) -> Handler[Any, Any, Any]:
         session_name = author_name(fn, name, "session")

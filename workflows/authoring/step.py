@@ -16,6 +16,7 @@ from greenroom.actors.values.conversion import as_score, faults
 from greenroom.actors.worker import tool_fakes
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, StepFailed
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.options.policy import (
     EvaluatorOptions,
@@ -59,7 +60,7 @@ class StepChanges(TypedDict, total=False):
     key: str | None
 
 
-class Step(Generic[P, R]):
+class Step(OtherNames, Generic[P, R]):
     """A function whose calls are journaled steps inside a workflow.
 
     Awaited inside a workflow, a call runs in a worker process of its own kind, under the step's timeout and retry

@@ -10,6 +10,7 @@ from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.options.policy import Budget
 from greenroom.workflows.authoring.step import Call, Step, present
 
@@ -17,7 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Workflow(Generic[P, R]):
+class Workflow(OtherNames, Generic[P, R]):
     """A coroutine function that survives its process.
 
     ``Orchestrator.start`` starts it as a run. Awaited inside another workflow it is a child run; awaited anywhere else

@@ -86,7 +86,7 @@ class ScheduleActor(EventSourcedActor[Decided]):
         self._wake_seq = past.wake_seq
         self._asked: Callable[[Reply], None] | None = None
         """Reply callback for the message that is being handled, if its sender waits."""
-        self._triggered: dict[str, Callable[[Reply], None]] = {}
+        self._triggered: dict[str, list[Callable[[Reply], None]]] = {}
         """Reply callbacks of callers that wait for the start of a run, by run id."""
 
     def __repr__(self) -> str:
@@ -171,8 +171,8 @@ class ScheduleActor(EventSourcedActor[Decided]):
             self._answer_trigger(event)
         if asked is None:
             return
-        if verdict.run_id and do.Start(verdict.run_id) in verdict.orders:
-            self._triggered[verdict.run_id] = asked
+        if verdict.starting:
+            self._triggered.setdefault(verdict.run_id, []).append(asked)
         elif verdict.refused is None:
             asked(Accepted(run_id=verdict.run_id or self.name, created=verdict.created))
         else:
@@ -191,14 +191,16 @@ class ScheduleActor(EventSourcedActor[Decided]):
                 assert_never(order)
 
     def _answer_trigger(self, event: AnyEvent) -> None:
-        """Reply to the caller that triggered a run whether it could be started."""
+        """Reply to those that triggered a run whether it could be started."""
         match event:
-            case ScheduleRunStarted(run_id=run_id) if run_id in self._triggered:
-                self._triggered.pop(run_id)(Accepted(run_id=run_id))
-            case ScheduleRunRefused(run_id=run_id, reason=reason) if run_id in self._triggered:
-                self._triggered.pop(run_id)(Refused(code="invalid", message=reason))
+            case ScheduleRunStarted(run_id=run_id):
+                reply: Reply = Accepted(run_id=run_id)
+            case ScheduleRunRefused(run_id=run_id, reason=reason):
+                reply = Refused(code="invalid", message=reason)
             case _:
-                pass
+                return
+        for asked in self._triggered.pop(run_id, ()):
+            asked(reply)
 
     @override
     def _settle(self) -> None:
@@ -208,7 +210,7 @@ class ScheduleActor(EventSourcedActor[Decided]):
         if state is not None:
             self._registry.wait(self.name, None if state.paused or state.deleted else state.due)
         busy = state is not None and not state.deleted and (state.open or state.queued)
-        if not (busy or self._pending) and self.actor_inbox.empty():
+        if not (busy or self._triggered or self._pending) and self.actor_inbox.empty():
             self._leave()
 
     @override

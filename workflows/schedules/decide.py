@@ -151,6 +151,11 @@ class ScheduleDecision:
         assert self._state is not None
         return self._state
 
+    @property
+    def starting(self) -> bool:
+        """Whether the requested run does not exist yet, because its start is under way."""
+        return bool(self.run_id) and _is(self.state, self.run_id, "starting")
+
     def add(self, event: AnyEvent) -> None:
         """Record an event and apply it to the state."""
         self.events.append(event)
@@ -166,7 +171,7 @@ def decide_schedule(name: str, state: ScheduleState | None, happened: ScheduleIn
     if isinstance(happened, Put):
         _put(happened.plan, out)
         return out
-    if state is None or state.deleted:
+    if state is None or (state.deleted and not isinstance(happened, Started | NotStarted)):
         out.refused = ScheduleNotFound(f"there is no schedule {name!r}")
         return out
     match happened:
@@ -187,12 +192,13 @@ def decide_schedule(name: str, state: ScheduleState | None, happened: ScheduleIn
         case Started(run_id=run_id):
             if _is(out.state, run_id, "starting"):
                 out.add(ev.ScheduleRunStarted(at=now, run_id=run_id))
-                if state.plan.overlap == "cancel" and state.queued:
+                if state.plan.overlap == "cancel" and state.queued and not state.deleted:
                     _cancel_running(out)
         case NotStarted(run_id=run_id, reason=reason):
             if _is(out.state, run_id, "starting"):
                 out.add(ev.ScheduleRunRefused(at=now, run_id=run_id, reason=reason))
-                _start_queued(out)
+                if not state.deleted:
+                    _start_queued(out)
         case Ended(run_id=run_id, status=status):
             if any(firing.run_id == run_id for firing in state.open):
                 out.add(ev.ScheduleRunEnded(at=now, run_id=run_id, status=status))

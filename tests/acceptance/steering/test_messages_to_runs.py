@@ -151,5 +151,7 @@ def test_who_cannot_take_a_message_says_so(orchestrator):
         run.signal({"n": 1})
     with pytest.raises(RunFailed, match="takes a pydantic model"):
         orchestrator.start(mail.wrong).result(30)
+    with pytest.raises(RunFailed, match="await a receive\\(\\) of each with asyncio.wait"):
+        orchestrator.start(mail.either).result(30)
     with pytest.raises(RuntimeError, match="workflow code"):
         asyncio.run(receive(mail.Go))

@@ -1,11 +1,14 @@
 """Schedules with real orchestrators, real runs and real kills: each due moment is exactly one run."""
 
+import fcntl
 import json
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from greenroom import (
     RunCancelled,
     RunNotFound,
     RunParked,
+    Schedule,
     ScheduleBusy,
     ScheduleNotFound,
 )
@@ -26,6 +30,7 @@ from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.commands import PutSchedule
 from greenroom.messages.core.times import iso
 from greenroom.messages.events.schedules import FiringRecord, Plan, ScheduleCreated, ScheduleFired, ScheduleQueued
+from greenroom.messages.ids import scheduled_id
 from tests.acceptance import harness
 from tests.acceptance.apps.effects import effects
 from tests.acceptance.apps.steering import scheduled
@@ -203,7 +208,72 @@ def test_a_workflow_that_cannot_be_started_is_recorded_with_the_reason_and_tried
     assert life(GREET.format(parameters="name: str"), "completed").reason is None
 
 
+HELD = """
+import fcntl
+from greenroom import workflow
+
+with open({gate!r}) as gate:
+    fcntl.flock(gate, fcntl.LOCK_SH)  # until the test lets go
+
+
+@workflow
+async def greet({parameters}) -> str:
+    return "hello"
+"""
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["starts", "is refused"])
+@pytest.mark.parametrize("meanwhile", ["nothing", "a deletion"])
+def test_everyone_who_asks_for_a_run_is_answered_once_it_exists_or_is_refused(home, mark, tmp_path, meanwhile, starts):
+    app, gate = tmp_path / "held.py", tmp_path / "gate"
+    app.write_text(HELD.format(gate=str(gate), parameters="name: str" if starts else "topic: str"))
+    plan = Plan(app=str(app), workflow="greet", arguments={"name": "otter"}, **YEARLY)
+
+    created = ScheduleCreated(at=1.0, name="greeting", plan=plan, anchor=1.0, due=time.time() + 86_400)
+    written(tmp_path / "runs.db", "greeting", created, status="running")
+
+    def ask(schedule: Schedule) -> str:
+        try:
+            return schedule.trigger(key="1").status
+        except InvalidInput:
+            return "refused"
+
+    with (
+        gate.open("w") as held,
+        ThreadPoolExecutor() as threads,
+        Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator,
+    ):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        schedule = orchestrator.get_schedule("greeting")
+        asked = [threads.submit(ask, schedule)]
+        eventually(lambda: statuses(schedule) == ["starting"], 40)
+        if meanwhile == "a deletion":
+            schedule.delete()
+        else:
+            asked.append(threads.submit(ask, schedule))
+            assert not wait(asked, 0.5).done
+        fcntl.flock(held, fcntl.LOCK_UN)
+        answers = {each.result(40) for each in asked}
+        assert answers <= {"pending", "running", "completed"} if starts else answers == {"refused"}
+
+
 # ---------------------------------------------------------------- restarts
+
+
+def test_a_request_that_is_repeated_after_a_kill_is_answered_once_its_run_exists(home, mark, tmp_path):
+    plan = Plan(app=scheduled.noted.definition.app, workflow="noted", arguments={"path": "a.log"}, **YEARLY)
+    run_id = scheduled_id("notes", f"key-{sha256(b'1').hexdigest()[:32]}")
+    written(
+        tmp_path / "runs.db",
+        "notes",
+        ScheduleCreated(at=1.0, name="notes", plan=plan, anchor=1.0, due=time.time() + 86_400),
+        ScheduleFired(at=2.0, run_id=run_id, due=2.0, manual=True),
+        status="running",
+    )
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
+        run = orchestrator.get_schedule("notes").trigger(key="1")
+        assert run.id == run_id
+        assert run.status in {"pending", "running", "waiting", "completed"}
 
 
 def test_a_pause_and_what_is_due_next_outlive_the_orchestrator(home, mark, tmp_path):

@@ -29,6 +29,7 @@ from greenroom.messages.core.errors import (
 )
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.options.policy import Budget
 from greenroom.messages.records.records import LogLine, RunStatus, StepRecord, StreamItem, usage_of
@@ -86,7 +87,7 @@ class RunHost(Protocol):
         ...
 
 
-class Run(Generic[R]):
+class Run(OtherNames, Generic[R]):
     """One run of a workflow. Thread-safe. ``await run`` returns its result in asynchronous code.
 
     Everything it returns is committed.

@@ -22,6 +22,7 @@ from greenroom.messages.core.errors import (
     ScheduleNotFound,
 )
 from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.core.times import iso
 from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
 from greenroom.messages.refusals import check, checked
@@ -51,7 +52,7 @@ class ScheduleHost(Protocol):
         ...
 
 
-class Schedule(Generic[R]):
+class Schedule(OtherNames, Generic[R]):
     """One schedule. Thread-safe. Everything it returns is committed."""
 
     def __init__(self, host: ScheduleHost, name: str, workflow: WorkflowDefinition | None) -> None:

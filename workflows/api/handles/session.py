@@ -24,6 +24,7 @@ from greenroom.messages.commands import (
 )
 from greenroom.messages.core.errors import TurnFailed
 from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.options.policy import SessionPolicy
 from greenroom.messages.records.evaluation import Evaluation
@@ -101,7 +102,7 @@ class Turn(Generic[M, R]):
     """Background scores of the reply."""
 
 
-class Session(Generic[S, M, R]):
+class Session(OtherNames, Generic[S, M, R]):
     """One session of a handler. Thread-safe.
 
     Its first message opens it. Everything it returns is committed.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from greenroom.messages.core.other_names import OtherNames
 from greenroom.workflows.api.threads import Threads
 
 P = ParamSpec("P")
@@ -11,7 +12,7 @@ Q = TypeVar("Q")
 T = TypeVar("T")
 
 
-class Twin(Generic[Q]):
+class Twin(OtherNames, Generic[Q]):
     """An object for asynchronous code that has the methods of another one, which blocks. Thread-safe, on any loop.
 
     Attributes:

@@ -45,6 +45,11 @@ async def wrong() -> None:
 
 
 @workflow
+async def either() -> None:
+    await receive(Go | Stop)  # type: ignore[arg-type]
+
+
+@workflow
 async def makes_its_own() -> int:
     """Await a message of a model whose name stands nowhere."""
     model: Any = create_model("Local" + str(3 + 4), n=(int, ...))
