@@ -13,7 +13,7 @@ from greenroom.workflows.authoring.step import Step
 
 
 def test_their_options_are_those_of_any_tool() -> None:
-    assert set(ToolOptions.__annotations__) == set(inspect.signature(tool).parameters) - {"fn", "name"}
+    assert set(ToolOptions.__annotations__) == set(inspect.signature(tool).parameters) - {"fn", "name", "unknown"}
 
 
 @pytest.mark.parametrize(
