@@ -50,9 +50,9 @@ PACKAGE: Final = _names(
     ("idempotency_key", "it is `current().idempotency_key`"),
     ("get_version patch patched", "code that takes another way has a version: `@workflow(version=2)`"),
     ("side_effect", "`now()`, `uuid4()` and `random()` are recorded; anything else that may differ is a step"),
-    ("get_logger get_run_logger log logger", "use `print` and `logging`: `greenroom runs logs` shows what they wrote"),
+    ("get_logger get_run_logger log logger", "use `print` and `logging`: `run.logs()` gives what they wrote"),
     ("cache cached memoize", "results are kept in their run: a start with the `id` of a run gives that run again"),
-    ("serve", "it is a command, `greenroom serve FILE.py`"),
+    ("serve", "it is a verb of the command line, serve FILE.py"),
     ("Codec PayloadCodec encrypt", "the journal holds values as they are: encrypt in the steps what it must not show"),
 )
 """For names that are imported from the package."""
@@ -129,7 +129,7 @@ _LLM: Final = _STEP | _names(
 _WORKFLOW: Final = _names(
     (_CALLS, "`orchestrator.start({name}, ...)` starts a run, and in a workflow `await {name}(...)` a child run"),
     (_MANY, "await many at once, as in `await asyncio.gather(*({name}(item) for item in items))`"),
-    ("deploy serve", "it is a command, `greenroom serve FILE.py`"),
+    ("deploy serve", "it is a verb of the command line, serve FILE.py"),
     ("cron schedule", "it is `orchestrator.schedule(name, {name}, cron=...)`"),
     ("query signal", "that is for one run: `orchestrator.start({name}, ...)` and `orchestrator.get(run_id)` give it"),
     ("with_options", "it is `{name}.options(...)`"),
@@ -212,7 +212,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         _CACHE,
         _STARTS,
         ("state", "it is the workflow's first parameter, `state: Model`"),
-        ("log_prints", "what a workflow prints is kept; `greenroom runs logs` shows it"),
+        ("log_prints", "what a workflow prints is kept: `run.logs()`"),
         ("cron schedule", "it is `orchestrator.schedule(name, {name}, cron=...)`"),
         ("tools", "tools are those of an `LLM`; a workflow awaits steps"),
     ),
