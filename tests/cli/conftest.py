@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.cli.forked import Template
 from tests.support import ROOT, eventually
 
 APP = """
@@ -90,6 +91,7 @@ class CommandLine:
 
     folder: Path
     home: Path
+    template: Template
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
@@ -101,12 +103,21 @@ class CommandLine:
         return process
 
     def __call__(self, *arguments: str, given: str | None = None, code: int = 0, timeout: float = 50) -> "Answer":
-        process = self.start(*arguments)
-        out, err = process.communicate(given, timeout=timeout)
-        answer = Answer(process.returncode, out, err)
-        assert "Traceback" not in err, answer
+        answer = self._run(arguments, given, timeout)
+        assert "Traceback" not in answer.err, answer
         assert answer.code == code, answer
         return answer
+
+    def _run(self, arguments: tuple[str, ...], given: str | None, timeout: float) -> "Answer":
+        environment = os.environ | {"GREENROOM_HOME": str(self.home)}
+        if self.template.fits(environment):
+            ended = self.template.run(
+                arguments, self.folder, environment, script=ROOT / "main.py", given=given or "", timeout=timeout
+            )
+            return Answer(ended.code, ended.out, ended.err)
+        process = self.start(*arguments)
+        out, err = process.communicate(given, timeout=timeout)
+        return Answer(process.returncode, out, err)
 
     def result_of(self, *arguments: str, **options: Any) -> Any:
         return json.loads(self(*arguments, **options).out)
@@ -128,9 +139,16 @@ class Answer:
     err: str
 
 
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    opened = Template()
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def greenroom(tmp_path: Path) -> Iterator[CommandLine]:
-    line = CommandLine(tmp_path, tmp_path / "home")
+def greenroom(tmp_path: Path, template: Template) -> Iterator[CommandLine]:
+    line = CommandLine(tmp_path, tmp_path / "home", template)
     (tmp_path / "app.py").write_text(APP)
     yield line
     for process in line.started:

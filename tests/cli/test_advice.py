@@ -23,6 +23,7 @@ import pytest
 from greenroom.messages import advice
 from greenroom.messages.advice import ADVICE, placed
 from tests.cli.conftest import ROOT
+from tests.cli.forked import Template
 from tests.pages import PAGES, read
 from tests.support import eventually
 
@@ -145,6 +146,8 @@ with Orchestrator("my runs.db") as orchestrator:
         print(error)
 """
 )
+SHELL = re.compile(r"[$|&;<>*?~`]")
+"""What a shell does not hand on as it stands."""
 COMMAND = re.compile(r"`((?:greenroom|chmod|ulimit|pip) [^`]+)`")
 
 
@@ -161,6 +164,7 @@ class Reader:
 
     folder: Path
     environment: dict[str, str]
+    template: Template
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def start(self, line: str) -> "subprocess.Popen[str]":
@@ -178,9 +182,14 @@ class Reader:
 
     def type(self, line: str, code: int = 0) -> str:
         """Type a line; give what it prints, both streams."""
-        process = self.start(line)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == code, (line, process.returncode, out, err)
+        if line.startswith("greenroom ") and not SHELL.search(line) and self.template.fits(self.environment):
+            ended = self.template.run(shlex.split(line)[1:], self.folder, self.environment)
+            exited, out, err = ended.code, ended.out, ended.err
+        else:
+            process = self.start(line)
+            out, err = process.communicate(timeout=60)
+            exited = process.returncode
+        assert exited == code, (line, exited, out, err)
         assert "Traceback" not in err, err
         return out + err
 
@@ -241,7 +250,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
+def reader(tmp_path: Path, template: Template) -> Iterator[Reader]:
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "greenroom").write_text(f'#!/bin/sh\nexec {sys.executable} -m greenroom "$@"\n')
@@ -252,7 +261,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     (folder / "script.py").write_text(SCRIPT)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GREENROOM")}
     environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    found = Reader(folder, environment)
+    found = Reader(folder, environment, template)
     yield found
     for process in found.started:
         if process.poll() is None:
@@ -429,26 +438,28 @@ def show_session(reader: Reader) -> None:
 # ---------------------------------------------------------------- people, processes
 
 
-def asked(reader: Reader) -> str:
-    """Have a run ask and be left alone; give what is said then."""
+def asked(reader: Reader) -> tuple[str, "subprocess.Popen[str]"]:
+    """Have a run ask and be left alone; give what is said then, and the process that follows the run."""
     told = reader.type("greenroom run app.py:release --id x --timeout 3 --journal 'my runs.db'", code=6)
     following = reader.start(advised(told, "greenroom run --id x"))
     assert following.stderr is not None
     following.stderr.readline()
     eventually(lambda: "root" in reader.type("greenroom actors tree --journal 'my runs.db' || true"), 20)
-    return told
+    return told, following
 
 
 @situation
 def approve(reader: Reader) -> None:
-    reader.type(advised(asked(reader), "greenroom approvals approve"))
-    assert reader.started[1].communicate(timeout=30)[0] == '"approve"\n'
+    told, following = asked(reader)
+    reader.type(advised(told, "greenroom approvals approve"))
+    assert following.communicate(timeout=30)[0] == '"approve"\n'
 
 
 @situation
 def reject(reader: Reader) -> None:
-    reader.type(advised(asked(reader), "greenroom approvals reject"))
-    assert reader.started[1].communicate(timeout=30)[0] == '"reject"\n'
+    told, following = asked(reader)
+    reader.type(advised(told, "greenroom approvals reject"))
+    assert following.communicate(timeout=30)[0] == '"reject"\n'
 
 
 @situation
