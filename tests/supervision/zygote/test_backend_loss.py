@@ -264,7 +264,9 @@ def test_threads_that_end_before_each_fork_or_whose_app_is_never_forked_are_no_o
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_import_that_does_not_end_is_given_up(make_scene: Callable[..., Scene], kind: str) -> None:
-    scene = make_scene(kind, "endless", start_timeout=6.0)  # half of it is for an interpreter to start on a busy machine
+    scene = make_scene(
+        kind, "endless", start_timeout=6.0
+    )  # half of it is for an interpreter to start on a busy machine
     with pytest.raises(DefinitionError) as caught:
         scene.run(scene.backend.start())
     message = str(caught.value)
