@@ -1,7 +1,7 @@
 // Shows what /openapi.json says, and sends requests.
 
 import { make } from "./elements.js";
-import { base, headers, keepToken, token } from "./requests.js";
+import { base, headers, keepToken, parse, token } from "./requests.js";
 import { exampleOf, resolve } from "./schemas.js";
 
 const access = document.getElementById("access");
@@ -17,7 +17,8 @@ function say(text, wrong = false) {
 }
 
 async function load() {
-  keepToken(tokenField.value);
+  const wrong = keepToken(tokenField.value);
+  if (wrong) return say(wrong, true);
   try {
     const answer = await fetch(`${base}/openapi.json`, { headers: headers() });
     const body = await answer.json();
@@ -179,7 +180,7 @@ async function read(answer, output) {
     return;
   }
   const text = await answer.text();
-  output.textContent += `\n${kind.includes("json") && text ? JSON.stringify(JSON.parse(text), null, 2) : text}`;
+  output.textContent += `\n${kind.includes("json") && text ? JSON.stringify(parse(text), null, 2) : text}`;
 }
 
 access.addEventListener("submit", (event) => {
