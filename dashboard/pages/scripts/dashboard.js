@@ -49,7 +49,7 @@ async function act(deed) {
 function explain(error) {
   if (error.name === "AbortError") return;
   if (error.status === 401) access.hidden = false;
-  if (error.status === 401 && !token()) return say("");
+  if (error.status === 401 && !token()) return; // the form says what is missing
   say(error.message, true);
 }
 

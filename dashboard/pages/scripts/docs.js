@@ -1,7 +1,7 @@
 // Shows what /openapi.json says, and sends requests.
 
 import { make } from "./elements.js";
-import { base, headers, keepToken, parse, token } from "./requests.js";
+import { base, checkPath, headers, keepToken, parse, token } from "./requests.js";
 import { exampleOf, resolve } from "./schemas.js";
 
 const access = document.getElementById("access");
@@ -161,6 +161,7 @@ async function send(method, path, given, body, output) {
   output.hidden = false;
   output.textContent = `${method.toUpperCase()} ${asked}\n`;
   try {
+    checkPath(place);
     const answer = await fetch(base + asked, { method: method.toUpperCase(), headers: headers(more), body });
     output.textContent += `${answer.status} ${answer.statusText}\n`;
     for (const name of ["location", "link"]) {

@@ -32,6 +32,13 @@ export function path(parts, ...names) {
   return parts.reduce((whole, part, place) => whole + encodeURIComponent(names[place - 1]) + part);
 }
 
+/** Raise an error where a browser would cut a name out of a path, which then is that of something else. */
+export function checkPath(place) {
+  if (/\/\.\.?(\/|$)/.test(place)) {
+    throw new Error("No page can ask about what is called . or ..; the command greenroom can");
+  }
+}
+
 /** Read JSON, with whole numbers that JavaScript would round kept as they are written. */
 export function parse(text) {
   const exact = (_key, given, context) =>
@@ -55,9 +62,7 @@ export function newest(question) {
 export async function ask(place, { method = "GET", query = {}, body, signal } = {}) {
   const given = new URLSearchParams();
   for (const [name, each] of Object.entries(query)) if (each !== "" && each !== undefined) given.append(name, each);
-  if (/\/\.\.?(\/|$)/.test(place)) { // it would be cut out of the address, which then is that of something else
-    throw new Error("No page can ask about what is called . or ..; the command greenroom can");
-  }
+  checkPath(place);
   let answer, text;
   try {
     answer = await fetch(`${base}/api/v1${place}${given.size ? `?${given}` : ""}`, {

@@ -219,6 +219,12 @@ def test_a_name_that_browsers_cut_out_of_addresses_is_never_asked_about(browse, 
     page.do("follow", text=name)
     page.shows("No page can ask about what is called . or ..")
     assert not any(f"runs/{name}" in each for each in page.do("asked"))
+    page = browse("docs.html")
+    page.do("unfold", text="POST/api/v1/runs/{run_id}/resume")
+    page.do("type", label="run_id", text=name, within=["/api/v1/runs/{run_id}/resume"])
+    page.do("submit", text="Send", within=["/api/v1/runs/{run_id}/resume"])
+    page.shows("No page can ask about what is called . or ..")
+    assert page.do("asked") == ["GET /openapi.json"]
 
 
 @pytest.mark.parametrize("name", ["index.html", "docs.html"])
