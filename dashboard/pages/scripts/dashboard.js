@@ -1,6 +1,6 @@
 // The dashboard: shows the view that the address names behind `#`, and asks for news of it while somebody looks.
 
-import { make } from "./elements.js";
+import { linkTo, make } from "./elements.js";
 import { keepToken, token } from "./requests.js";
 import { approvals } from "./views/approvals.js";
 import { deadLetters } from "./views/dead_letters.js";
@@ -12,6 +12,7 @@ import { session } from "./views/session.js";
 import { sessions } from "./views/sessions.js";
 
 const EVERY = 1500; // milliseconds between two looks
+const SLOW = 5000; // milliseconds without an answer after which a person is told
 /** The views, by the first part of the address. Each gives its element, and what brings that up to date. */
 const VIEWS = { runs, run, sessions, session, approvals, schedules, "dead-letters": deadLetters, processes };
 const PLACES = {
@@ -48,8 +49,8 @@ async function act(deed) {
 function explain(error) {
   if (error.name === "AbortError") return;
   if (error.status === 401) access.hidden = false;
-  if (error.status === 401 && !token()) return say("");
-  say(error.status ? error.message : `The server does not answer: ${error.message}`, true);
+  if (error.status === 401 && !token()) return; // the form says what is missing
+  say(error.message, true);
 }
 
 /** Show the view that the address names: `#run/brief-otters` is the run of that id. */
@@ -63,7 +64,10 @@ function show() {
     const here = [name, `${name}s`].includes(link.getAttribute("href").slice(1));
     link.setAttribute("aria-current", here ? "page" : "false");
   }
-  const view = VIEWS[name]({ names, act, signal });
+  const go = (id) => { // unless the person has gone elsewhere meanwhile
+    if (!signal.aborted) location.hash = linkTo(id).getAttribute("href");
+  };
+  const view = VIEWS[name]({ names, act, signal, go });
   main.replaceChildren(view.node);
   say("");
   watch(view, signal);
@@ -82,6 +86,10 @@ async function watch(view, signal) {
   let failed = false;
   while (!signal.aborted) {
     if (!document.hidden && (token() || !failed)) {
+      const slow = setTimeout(() => {
+        if (!signal.aborted) say("The server has not answered for a while: what is shown may be old.", true);
+        failed = true;
+      }, SLOW);
       try {
         await view.refresh();
         access.hidden = true;
@@ -90,6 +98,8 @@ async function watch(view, signal) {
       } catch (error) {
         if (!signal.aborted) explain(error);
         failed = true;
+      } finally {
+        clearTimeout(slow);
       }
     }
     await new Promise((done) => setTimeout(done, EVERY));
@@ -102,7 +112,8 @@ places.append(
 );
 access.addEventListener("submit", (event) => {
   event.preventDefault();
-  keepToken(tokenField.value);
+  const wrong = keepToken(tokenField.value);
+  if (wrong) return say(wrong, true);
   show();
 });
 window.addEventListener("hashchange", show);

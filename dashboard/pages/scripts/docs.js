@@ -1,7 +1,7 @@
 // Shows what /openapi.json says, and sends requests.
 
 import { make } from "./elements.js";
-import { base, headers, keepToken, token } from "./requests.js";
+import { base, checkPath, headers, keepToken, parse, token } from "./requests.js";
 import { exampleOf, resolve } from "./schemas.js";
 
 const access = document.getElementById("access");
@@ -17,7 +17,8 @@ function say(text, wrong = false) {
 }
 
 async function load() {
-  keepToken(tokenField.value);
+  const wrong = keepToken(tokenField.value);
+  if (wrong) return say(wrong, true);
   try {
     const answer = await fetch(`${base}/openapi.json`, { headers: headers() });
     const body = await answer.json();
@@ -160,6 +161,7 @@ async function send(method, path, given, body, output) {
   output.hidden = false;
   output.textContent = `${method.toUpperCase()} ${asked}\n`;
   try {
+    checkPath(place);
     const answer = await fetch(base + asked, { method: method.toUpperCase(), headers: headers(more), body });
     output.textContent += `${answer.status} ${answer.statusText}\n`;
     for (const name of ["location", "link"]) {
@@ -179,7 +181,7 @@ async function read(answer, output) {
     return;
   }
   const text = await answer.text();
-  output.textContent += `\n${kind.includes("json") && text ? JSON.stringify(JSON.parse(text), null, 2) : text}`;
+  output.textContent += `\n${kind.includes("json") && text ? JSON.stringify(parse(text), null, 2) : text}`;
 }
 
 access.addEventListener("submit", (event) => {

@@ -39,14 +39,28 @@ export function keyed(parent, keyOf, build) {
       const before = shown.get(key);
       next.set(key, before?.text === text ? before : { text, node: build(item) });
     }
-    for (const [key, { node }] of shown) if (next.get(key)?.node !== node) node.remove();
+    let focused = null;
+    for (const [key, { node }] of shown) {
+      const after = next.get(key)?.node;
+      if (after === node) continue;
+      focused ??= after ? counterpart(node, after) : null;
+      node.remove();
+    }
     let place = 0;
     for (const { node } of next.values()) {
       if (parent.children[place] !== node) parent.insertBefore(node, parent.children[place] ?? null);
       place += 1;
     }
+    focused?.focus();
     shown = next;
   };
+}
+
+/** Return what in a node stands for what has the focus in the node that it replaces; null if nothing there has it. */
+function counterpart(before, after) {
+  const parts = (node) => [...node.querySelectorAll("a, button, input, select, summary, textarea")];
+  const held = parts(before).find((each) => each === document.activeElement);
+  return held ? parts(after).find((each) => each.textContent === held.textContent) ?? null : null;
 }
 
 const opened = new Set();
@@ -102,6 +116,23 @@ export function form(text, act, ...fields) {
   return node;
 }
 
+/**
+ * Return an element with what `fetch` brings, once it has come.
+ *
+ * Where nothing came it can be asked for again; and otherwise as well, where it `changes`.
+ */
+export function asked(act, fetch, changes = false) {
+  const inside = make("div", {}, make("p", { class: "note", text: "Asking." }));
+  const look = async () => {
+    const came = await act(async () => {
+      inside.replaceChildren(await fetch(), changes ? button("Look again", look) : "");
+    });
+    if (!came) inside.replaceChildren(button("Ask again", look));
+  };
+  look();
+  return inside;
+}
+
 /** Return a field with a label around it. */
 export function labelled(text, field) {
   return make("label", {}, make("span", { text }), field);
@@ -124,10 +155,10 @@ export function value(given) {
   return make("div", {}, shown, more);
 }
 
-/** Return a link to a run, or to a session, whose id has a slash. */
+/** Return a link to a run or a session. A session's id has one slash; that of a run which a session started has two. */
 export function linkTo(id) {
-  const place = id.includes("/") ? `#session/${id.split("/").map(encodeURIComponent).join("/")}`
-    : `#run/${encodeURIComponent(id)}`;
+  const names = id.split("/");
+  const place = `#${names.length === 2 ? "session" : "run"}/${names.map(encodeURIComponent).join("/")}`;
   return make("a", { href: place, text: id });
 }
 
@@ -141,9 +172,9 @@ export function when(iso) {
   return iso ? make("time", { datetime: iso, title: iso, text: new Date(iso).toLocaleString() }) : null;
 }
 
-/** Return the time between two moments in words. A missing end means now. */
+/** Return the time between two moments in words. */
 export function took(begin, end) {
-  const seconds = Math.max(0, (end ? new Date(end) : new Date()) - new Date(begin)) / 1000;
+  const seconds = Math.max(0, new Date(end) - new Date(begin)) / 1000;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;

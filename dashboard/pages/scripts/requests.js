@@ -15,8 +15,12 @@ export function token() {
   return sessionStorage.getItem("token") ?? "";
 }
 
+/** Keep a token for this tab. Return why no request could carry it, or "". */
 export function keepToken(given) {
-  sessionStorage.setItem("token", given.trim());
+  const kept = given.trim();
+  if (!/^[!-~]*$/.test(kept)) return "A token consists of visible ASCII characters, without spaces.";
+  sessionStorage.setItem("token", kept);
+  return "";
 }
 
 export function headers(more = {}) {
@@ -28,6 +32,13 @@ export function path(parts, ...names) {
   return parts.reduce((whole, part, place) => whole + encodeURIComponent(names[place - 1]) + part);
 }
 
+/** Raise an error where a browser would cut a name out of a path, which then is that of something else. */
+export function checkPath(place) {
+  if (/\/\.\.?(\/|$)/.test(place)) {
+    throw new Error("No page can ask about what is called . or ..; the command greenroom can");
+  }
+}
+
 /** Read JSON, with whole numbers that JavaScript would round kept as they are written. */
 export function parse(text) {
   const exact = (_key, given, context) =>
@@ -36,21 +47,46 @@ export function parse(text) {
   return JSON.parse(text, JSON.rawJSON ? exact : undefined);
 }
 
-/** Send a request below /api/v1. Return what came, and whether there are more entries of that list. */
+/** Return what a question brings, or null if it was asked again meanwhile: an old answer never replaces a newer one. */
+export function newest(question) {
+  let last = 0;
+  return async () => {
+    last += 1;
+    const number = last;
+    const found = await question();
+    return number === last ? found : null;
+  };
+}
+
+/** Send a request below /api/v1. Return what came, and the cursor of that list's next page; "" if this is the last. */
 export async function ask(place, { method = "GET", query = {}, body, signal } = {}) {
   const given = new URLSearchParams();
   for (const [name, each] of Object.entries(query)) if (each !== "" && each !== undefined) given.append(name, each);
-  const answer = await fetch(`${base}/api/v1${place}${given.size ? `?${given}` : ""}`, {
-    method,
-    headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
-    body,
-    signal,
-  });
-  const text = await answer.text();
+  checkPath(place);
+  let answer, text;
+  try {
+    answer = await fetch(`${base}/api/v1${place}${given.size ? `?${given}` : ""}`, {
+      method,
+      headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
+      body,
+      signal,
+    });
+    text = await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    const done = method === "GET" ? "" : ". It may have done what you asked: look before you ask again";
+    throw new Error(`The server does not answer: ${error.message}${done}`);
+  }
   const kind = answer.headers.get("content-type") ?? "";
-  const found = kind.includes("json") && text ? parse(text) : {};
+  const json = kind.includes("json");
+  const found = json && text ? parse(text) : {};
   if (!answer.ok) throw new Refused(answer.status, { detail: `${answer.status} ${answer.statusText}`, ...found });
-  return { found, more: answer.headers.has("link"), status: answer.status };
+  if (!json) {
+    const detail = `What answers here is no greenroom server: it sent ${kind || "nothing"}`;
+    throw new Refused(answer.status, { detail });
+  }
+  const next = answer.headers.get("link")?.match(/[?&]cursor=([^&>]*)/)?.[1] ?? "";
+  return { found, next: decodeURIComponent(next) };
 }
 
 /** Return what a path of the API shows. */

@@ -38,7 +38,10 @@ class Element {
     this.nodes.splice(place, 0, node instanceof Element ? node : String(node));
     if (node instanceof Element) node.parent = this;
   }
+  querySelectorAll(tags) { return this.all().slice(1).filter((node) => tags.split(", ").includes(node.tag)); }
+  focus() { document.activeElement = this; }
   remove() {
+    if (this.all().includes(document.activeElement)) document.activeElement = body;
     if (this.parent) this.parent.nodes = this.parent.nodes.filter((node) => node !== this);
     this.parent = null;
   }
@@ -58,8 +61,12 @@ function seen(node) {
   return inline ? parts.map(seen).join("") : `\n${parts.map(seen).join("")}\n`;
 }
 
+globalThis.document = {
+  getElementById: (name) => byId.get(name) ?? null, createElement: (tag) => new Element(tag), hidden: false, activeElement: null,
+};
 const html = readFileSync(join(folder, page), "utf8");
 const body = new Element("body");
+document.activeElement = body;
 let place = body;
 for (const [, end, tag, attributes, text] of html.split("<body>")[1].matchAll(/<(\/?)(\w+)([^>]*)>|([^<]+)/g)) {
   if (text !== undefined) place.append(text.replace(/\s+/g, " "));
@@ -73,9 +80,6 @@ for (const [, end, tag, attributes, text] of html.split("<body>")[1].matchAll(/<
 }
 const listeners = {};
 let hash = "";
-globalThis.document = {
-  getElementById: (name) => byId.get(name) ?? null, createElement: (tag) => new Element(tag), hidden: false,
-};
 globalThis.location = {
   pathname: page === "docs.html" ? "/docs" : "/",
   get hash() { return hash; },
@@ -115,7 +119,15 @@ async function until(test) {
 
 const deeds = {
   open: ({ hash: given }) => { location.hash = given; },
-  click: async ({ text, within }) => (await until(() => find(["button"], text, within))).fire("click"),
+  click: async ({ text, within }) => {
+    const found = await until(() => find(["button"], text, within));
+    found.focus();
+    found.fire("click");
+  },
+  follow: async ({ text, within }) => {
+    location.hash = (await until(() => find(["a"], text, within))).getAttribute("href");
+  },
+  focused: () => document.activeElement.textContent,
   submit: async ({ text, within }) => {
     let node = await until(() => find(["button"], text, within));
     while (node.tag !== "form") node = node.parent;

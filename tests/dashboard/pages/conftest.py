@@ -59,8 +59,8 @@ def browse(server: Server, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     (folder / "package.json").write_text('{"type": "module"}')
     opened: list[Page] = []
 
-    def browse(name: str, token: str = server.token.value) -> Page:
-        page = Page(folder, name, server.url)
+    def browse(name: str, token: str = server.token.value, url: str = server.url) -> Page:
+        page = Page(folder, name, url)
         opened.append(page)
         page.do("type", label="token", text=token)
         page.do("submit", text="Show")

@@ -10,7 +10,7 @@ export function processes({ act, signal }) {
   const fillTree = keyed(tree, () => "tree", (root) => make("ul", { class: "tree" }, branch(root)));
   async function refresh() {
     const found = await read("/actors", {}, signal);
-    fill(found.workers);
+    fill(found.workers.map((each) => ({ ...each, rss_bytes: undefined, memory: mebibytes(each.rss_bytes) })));
     fillTree([found.tree]);
   }
   const node = make("section", {}, make("h2", { text: "Processes" }),
@@ -22,11 +22,15 @@ export function processes({ act, signal }) {
 function entry(worker, act) {
   const place = path`/actors/${worker.id}`;
   const work = worker.run_id ? make("span", {}, linkTo(worker.run_id), ` ${worker.step ?? ""}`) : "";
-  const memory = worker.rss_bytes === null ? "" : `${Math.round(worker.rss_bytes / 2 ** 20)} MiB`;
   return row(make("code", { text: worker.id }), worker.pool, String(worker.pid ?? ""), mark(worker.status), work,
-    String(worker.restarts), memory,
+    String(worker.restarts), worker.memory,
     make("span", { class: "deeds" }, button("Kill", () => act(() => command(`${place}/kill`, {}))),
       button("Restart", () => act(() => command(`${place}/restart`)))));
+}
+
+/** Return a size as it is shown, so that a row stays as it is where only bytes have changed. */
+function mebibytes(bytes) {
+  return bytes === null ? "" : `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
 function branch(actor) {

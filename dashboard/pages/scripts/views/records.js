@@ -1,6 +1,6 @@
 // What a run and a session have in common: steps, attempts, scores, failures, conversations, and output.
 
-import { button, fold, make, mark, took, value, when } from "../elements.js";
+import { asked, button, fold, make, mark, took, value, when } from "../elements.js";
 import { ask } from "../requests.js";
 
 const LINES = 500;
@@ -29,7 +29,8 @@ function attempt(owner, each) {
   const more = [each.error, each.place, end, each.exit?.stderr, each.traceback].filter(Boolean).join("\n\n");
   return make("li", { value: String(each.number) },
     mark(each.outcome ?? "running"),
-    ` ${took(each.started_at, each.ended_at)} in ${each.worker}, pid ${each.pid}`,
+    each.ended_at ? ` ${took(each.started_at, each.ended_at)}` : make("span", {}, " since ", when(each.started_at)),
+    ` in ${each.worker}, pid ${each.pid}`,
     each.charged ? "" : ", not counted",
     used ? `, ${used}` : "",
     each.error ? make("span", { class: "reason", text: ` ${each.error.split("\n")[0]}` }) : null,
@@ -42,7 +43,9 @@ export function scores(evaluations) {
   return make("ul", { class: "scores" }, ...evaluations.map((each) => make("li", {},
     mark(each.error ? "error" : each.passed ? "passed" : "rejected"), ` ${each.name} `,
     each.score === null ? "no score" : `${each.score} of ${each.threshold}`,
-    make("span", { class: "note", text: ` ${each.error ?? each.reason}` }))));
+    each.panel ? `, one of ${each.panel}` : "",
+    each.background ? ", in the background: it decides nothing" : "",
+    make("span", { class: "note", text: ` ${[each.label, each.error ?? each.reason].filter(Boolean).join(": ")}` }))));
 }
 
 /** Return an exception or a crash. */
@@ -52,27 +55,30 @@ export function failure(id, failed) {
     failed.traceback ? fold(`${id} traceback`, "Traceback", () => make("pre", { text: failed.traceback })) : null);
 }
 
-/** Return a list of which there may be more, each entry built by a function. */
-function listed(place, act, signal, limit, nothing, build) {
-  const inside = make("div", {}, make("p", { class: "note", text: "Asking." }));
-  const load = async (count) => {
-    const { found, more } = await ask(place, { query: { limit: count }, signal });
-    inside.replaceChildren(
-      found.length ? build(found) : make("p", { class: "note", text: nothing }),
-      more ? button("Show more", () => act(() => load(count * 2))) : "");
+/** Return a list, one page at a time, each page built by a function. */
+function listed(place, act, signal, nothing, build) {
+  const load = async (cursor) => {
+    const { found, next } = await ask(place, { query: { limit: LINES, cursor }, signal });
+    if (!found.length) return make("p", { class: "note", text: nothing });
+    const more = button("Show more", () => act(async () => {
+      const rest = await load(next);
+      more.remove();
+      page.append(rest);
+    }));
+    const page = make("div", {}, build(found), next ? more : null);
+    return page;
   };
-  act(() => load(limit));
-  return inside;
+  return asked(act, () => load(""), true);
 }
 
 /** Return the messages between an agent and its model. */
 export function conversation(place, act, signal) {
-  return listed(`${place}/transcript`, act, signal, LINES, "No model was asked.", (found) =>
+  return listed(`${place}/transcript`, act, signal, "No model was asked.", (found) =>
     make("div", {}, ...found.map((message) => make("article", { class: "message" }, value(message)))));
 }
 
 /** Return the lines that the code has printed. */
 export function outputOf(place, act, signal) {
-  return listed(`${place}/logs`, act, signal, LINES, "It has printed nothing.", (found) =>
+  return listed(`${place}/logs`, act, signal, "It has printed nothing.", (found) =>
     make("pre", { text: found.map((line) => `${line.step ?? "workflow"}: ${line.text}`).join("\n") }));
 }

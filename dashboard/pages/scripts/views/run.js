@@ -1,14 +1,14 @@
 // One run: its steps with all attempts and scores, its questions, its events, its output, and what can be done with it.
 
-import { button, fold, form, keyed, labelled, linkTo, make, mark, took, value, when } from "../elements.js";
-import { ask, command, path, read } from "../requests.js";
+import { asked, button, fold, form, keyed, labelled, linkTo, make, mark, took, value, when } from "../elements.js";
+import { ask, command, newest, path, read } from "../requests.js";
 import { question } from "./approvals.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
 
 const PAGE = 100;
 const ENDED = ["completed", "failed", "cancelled"];
 
-export function run({ names, act, signal }) {
+export function run({ names, act, signal, go }) {
   const id = names.join("/");
   const place = path`/runs/${id}`;
   const head = make("div");
@@ -20,40 +20,41 @@ export function run({ names, act, signal }) {
     limit += PAGE;
     return act(() => load());
   });
-  const fillHead = keyed(head, () => id, (record) => heading(record, place, act));
+  const fillHead = keyed(head, () => id, (record) => heading(record, place, fork, act));
   const fillEnd = keyed(end, () => id, (status) =>
     make("div", {}, status === "completed" ? fold(`${id} result`, "Result", () => result(place, act)) : null));
   const fillState = keyed(state, () => id, (held) => fold(`${id} state`, "Shared state", () => value(held)));
   const fillQuestions = keyed(questions, (each) => each.id, (each) => question(each, act));
   const fillSteps = keyed(steps, (each) => each.key, (each) => stepRecord(id, each, fork));
+  const look = newest(() => ask(`${place}/steps`, { query: { limit }, signal }));
   let limit = PAGE;
   let seen = null;
   more.hidden = true;
 
-  async function fork(at) {
-    await act(async () => {
-      const reply = await command(`${place}/fork`, { at });
-      location.hash = linkTo(reply.run_id).getAttribute("href");
-    });
+  /** Fork the run before a step; without one, from its start. */
+  function fork(at) {
+    return act(async () => go((await command(`${place}/fork`, { at })).run_id));
   }
 
   async function refresh() {
     const record = await read(place, {}, signal);
-    fillHead([record]);
+    fillHead([{ ...record, events: null, updated_at: null }]); // these change with every event, and are not shown
     fillEnd([record.status]);
     fillQuestions(await read("/approvals", { run_id: id }, signal));
     const mark = `${record.events} ${record.status}`;
     if (seen === mark) return;
-    await load();
-    seen = mark;
+    if (await load()) seen = mark;
   }
 
+  /** Show the steps and the state. Return false if that was begun anew meanwhile. */
   async function load() {
-    const { found, more: further } = await ask(`${place}/steps`, { query: { limit }, signal });
-    fillSteps(found);
-    more.hidden = !further;
+    const answer = await look();
+    if (answer === null) return false;
+    fillSteps(answer.found);
+    more.hidden = !answer.next;
     const held = (await read(`${place}/state`, {}, signal)).state;
     fillState(held === null ? [] : [held]);
+    return true;
   }
 
   const node = make("section", {}, head, end, fold(`${id} input`, "Arguments", () => given(place, act)),
@@ -61,11 +62,11 @@ export function run({ names, act, signal }) {
     fold(`${id} signal`, "Send a message to it", () => signaller(place, act)),
     fold(`${id} conversation`, "Conversation with its model", () => conversation(place, act, signal)),
     fold(`${id} output`, "What its code printed", () => outputOf(place, act, signal)),
-    fold(`${id} events`, "Newest events", () => newest(place, act, signal)));
+    fold(`${id} events`, "Newest events", () => newestEvents(place, act, signal)));
   return { node, refresh };
 }
 
-function heading(record, place, act) {
+function heading(record, place, fork, act) {
   const told = (verb, body, doubt) =>
     button(verb, () => act(() => command(`${place}/${verb.toLowerCase()}`, body)), doubt);
   const ended = ENDED.includes(record.status);
@@ -79,37 +80,27 @@ function heading(record, place, act) {
       record.ended_at ? `, took ${took(record.started_at, record.ended_at)}` : "",
       ...(record.parent ? [", child of ", linkTo(record.parent)] : [])),
     record.reason ? make("p", { class: "reason", text: record.reason }) : null,
-    make("p", { class: "deeds" }, ...deeds, button("Fork", () => act(async () => {
-      const reply = await command(`${place}/fork`, {});
-      location.hash = linkTo(reply.run_id).getAttribute("href");
-    }))),
+    make("p", { class: "deeds" }, ...deeds, button("Fork", () => fork())),
     record.failure ? failure(`${record.id} failure`, record.failure) : null,
     scores(record.evaluations));
 }
 
-/** Return an element that is filled once something has come. */
-function later(act, fetch) {
-  const inside = make("div", {}, make("p", { class: "note", text: "Asking." }));
-  act(async () => inside.replaceChildren(await fetch()));
-  return inside;
-}
-
 function result(place, act) {
-  return later(act, async () => value((await read(`${place}/result`)).result));
+  return asked(act, async () => value((await read(`${place}/result`)).result));
 }
 
 function given(place, act) {
-  return later(act, async () => value((await read(`${place}/events`, { limit: 1 }))[0]?.arguments ?? {}));
+  return asked(act, async () => value((await read(`${place}/events`, { limit: 1 }))[0]?.arguments ?? {}));
 }
 
-function newest(place, act, signal) {
-  return later(act, async () => {
+function newestEvents(place, act, signal) {
+  return asked(act, async () => {
     const { events } = await read(place, {}, signal);
     const found = await read(`${place}/events`, { after: Math.max(0, events - PAGE), limit: PAGE }, signal);
     return make("div", {}, ...found.reverse().map((event) =>
       fold(`${place} ${event.seq}`, `${event.seq} ${event.type} ${new Date(event.time).toLocaleTimeString()}`,
         () => value(event))));
-  });
+  }, true);
 }
 
 function signaller(place, act) {

@@ -1,13 +1,15 @@
 // All runs, the newest first, and a form that starts one.
 
-import { choice, fold, form, keyed, labelled, linkTo, make, mark, row, table, took, value, when } from "../elements.js";
-import { ask, command, read } from "../requests.js";
+import {
+  asked, choice, fold, form, keyed, labelled, linkTo, make, mark, row, table, took, value, when,
+} from "../elements.js";
+import { ask, command, newest, read } from "../requests.js";
 import { exampleOf } from "../schemas.js";
 
 const STATUSES = ["", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled", "pending"];
 const PAGE = 50;
 
-export function runs({ act, signal }) {
+export function runs({ act, signal, go }) {
   const status = choice(STATUSES);
   const name = make("input", { type: "search", placeholder: "name of a workflow" });
   const body = make("tbody");
@@ -16,12 +18,14 @@ export function runs({ act, signal }) {
   const fill = keyed(body, (each) => each.id, entry);
   let limit = PAGE;
 
+  const look = newest(() => ask("/runs", { query: { limit, status: status.value, name: name.value.trim() }, signal }));
+
   async function refresh() {
-    const query = { limit, status: status.value, name: name.value.trim() };
-    const { found, more: further } = await ask("/runs", { query, signal });
-    fill(found);
-    more.hidden = !further;
-    none.hidden = found.length > 0;
+    const answer = await look();
+    if (answer === null) return;
+    fill(answer.found);
+    more.hidden = !answer.next;
+    none.hidden = answer.found.length > 0;
   }
 
   more.addEventListener("click", () => {
@@ -30,7 +34,7 @@ export function runs({ act, signal }) {
   });
   status.addEventListener("change", () => act(refresh));
   const node = make("section", {}, make("h2", { text: "Runs" }),
-    fold("start", "Start a run", () => starter(act, signal)),
+    fold("start", "Start a run", () => starter(act, signal, go)),
     form("Find", () => act(refresh), labelled("Status", status), labelled("Workflow", name)),
     table(["Run", "Workflow", "Status", "Started", "Took", "Why"], body), none, more);
   return { node, refresh };
@@ -42,14 +46,12 @@ function entry(run) {
 }
 
 /** Return a form with one of the served workflows and its arguments. */
-function starter(act, signal) {
+function starter(act, signal, go) {
   const about = make("div");
-  const inside = make("div", {}, make("p", { class: "note", text: "Asking which workflows there are." }));
-  act(async () => {
+  return asked(act, async () => {
     const workflows = await read("/workflows", { limit: 1000 }, signal);
     if (!workflows.length) {
-      inside.replaceChildren(make("p", { class: "note", text: "The served files define no workflow." }));
-      return;
+      return make("p", { class: "note", text: "The served files define no workflow." });
     }
     const names = workflows.map((each) => nameOf(each, workflows));
     const which = choice(names);
@@ -63,13 +65,12 @@ function starter(act, signal) {
     which.addEventListener("change", choose);
     which.value = names[0];
     choose();
-    inside.replaceChildren(form("Start", () => act(async () => {
+    return make("div", {}, form("Start", () => act(async () => {
       const given = id.value.trim() ? `,"id":${JSON.stringify(id.value.trim())}` : "";
       const run = await command("/runs", `{"workflow":${JSON.stringify(which.value)},"input":${input.value}${given}}`);
-      location.hash = linkTo(run.id).getAttribute("href");
+      go(run.id);
     }), labelled("Workflow", which), labelled("Id", id), labelled("Arguments", input)), about);
   });
-  return inside;
 }
 
 /** Return the name by which a workflow is started: with its file, where several files define one of that name. */

@@ -1,11 +1,11 @@
 // One session: its messages and replies, its state, and a form to talk to it.
 
-import { button, choice, fold, form, keyed, labelled, make, mark, took, value, when } from "../elements.js";
-import { command, path, read } from "../requests.js";
+import { asked, button, choice, fold, form, keyed, labelled, make, mark, took, value, when } from "../elements.js";
+import { ask, command, newest, path, read } from "../requests.js";
 import { exampleOf } from "../schemas.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
 
-const PAGE = 500;
+const PAGE = 100;
 
 export function session({ names, act, signal }) {
   const [name, key] = names;
@@ -15,7 +15,14 @@ export function session({ names, act, signal }) {
   const turns = make("div");
   const fillHead = keyed(head, () => id, (record) => heading(record, id, place, act));
   const fillTurns = keyed(turns, (each) => String(each.number), (each) => turn(id, each));
+  const earlier = button("Show earlier messages", () => {
+    shown += 1;
+    return act(load);
+  });
+  const starts = [""]; // the cursors of all pages, of which those before the newest are seldom read again
+  let shown = 2; // of these pages, the newest
   let seen = null;
+  earlier.hidden = true;
 
   async function refresh() {
     let record;
@@ -26,13 +33,30 @@ export function session({ names, act, signal }) {
       fillHead([null]);
       return;
     }
-    fillHead([record]);
-    if (seen === record.events) return;
-    fillTurns(await read(`${place}/history`, { limit: PAGE }, signal));
-    seen = record.events;
+    fillHead([{ ...record, events: null, updated_at: null, last_turn: null }]); // these change often, and are not shown
+    if (seen !== record.events && await load()) seen = record.events;
   }
 
-  const node = make("section", {}, head, turns, talker(name, place, act, signal),
+  const look = newest(async () => {
+    const pages = [];
+    for (let at = Math.max(0, starts.length - shown); at < starts.length; at += 1) {
+      const { found, next } = await ask(`${place}/history`, { query: { limit: PAGE, cursor: starts[at] }, signal });
+      if (next && at + 1 === starts.length) starts.push(next);
+      pages.push(found);
+    }
+    return pages.slice(-shown).flat();
+  });
+
+  /** Show the messages. Return false if that was begun anew meanwhile. */
+  async function load() {
+    const found = await look();
+    if (found === null) return false;
+    fillTurns(found);
+    earlier.hidden = starts.length <= shown;
+    return true;
+  }
+
+  const node = make("section", {}, head, earlier, turns, talker(name, place, act, signal),
     fold(`${id} conversation`, "Conversation with its model", () => conversation(place, act, signal)),
     fold(`${id} output`, "What its code printed", () => outputOf(path`/runs/${id}`, act, signal)));
   return { node, refresh };
@@ -47,6 +71,8 @@ function heading(record, id, place, act) {
     make("p", {}, `of ${record.app}, opened `, when(record.opened_at), `, ${record.waiting} messages wait`),
     record.reason ? make("p", { class: "reason", text: record.reason }) : null,
     record.closed ? null : make("p", { class: "deeds" },
+      ["paused", "parked"].includes(record.status)
+        ? button("Resume", () => act(() => command(path`/runs/${id}/resume`))) : null,
       button("Cancel its turn", () => act(() => command(`${place}/cancel_turn`, {}))),
       button("Close", () => act(() => command(`${place}/close`)),
         `Close session ${id}? It takes no more messages then.`)),
@@ -70,13 +96,9 @@ function turn(owner, each) {
 
 /** Return a form that sends a message of one of the types that the handler takes. */
 function talker(name, place, act, signal) {
-  const inside = make("div");
-  act(async () => {
+  return asked(act, async () => {
     const handler = (await read("/handlers", { limit: 1000 }, signal)).find((each) => each.name === name);
-    if (!handler) {
-      inside.replaceChildren(make("p", { class: "note", text: `No served file defines a handler ${name}.` }));
-      return;
-    }
+    if (!handler) return make("p", { class: "note", text: `No served file defines a handler ${name}.` });
     const types = Object.keys(handler.messages);
     const type = choice(types);
     const body = make("textarea", { "aria-label": "message as JSON", spellcheck: "false" });
@@ -87,9 +109,8 @@ function talker(name, place, act, signal) {
     type.addEventListener("change", choose);
     type.value = types[0];
     choose();
-    inside.replaceChildren(form("Send", () => act(() =>
+    return form("Send", () => act(() =>
       command(place, `{"type":${JSON.stringify(type.value)},"reply":false,"message":${body.value}}`)),
-    labelled("Type", type), labelled("Message", body)));
+    labelled("Type", type), labelled("Message", body));
   });
-  return inside;
 }

@@ -1,11 +1,11 @@
 // All sessions, the one opened last first.
 
 import { form, keyed, labelled, linkTo, make, mark, row, table, when } from "../elements.js";
-import { ask } from "../requests.js";
+import { ask, newest } from "../requests.js";
 
 const PAGE = 50;
 
-export function sessions({ act, signal }) {
+export function sessions({ act, signal, go }) {
   const name = make("input", { type: "search", placeholder: "name of a handler" });
   const body = make("tbody");
   const none = make("p", { class: "note", hidden: true, text: "There is no such session." });
@@ -15,13 +15,15 @@ export function sessions({ act, signal }) {
     make("span", { class: "note", text: each.reason ?? "" })));
   const handler = make("input", { required: true, placeholder: "handler" });
   const key = make("input", { required: true, placeholder: "key" });
+  const look = newest(() => ask("/sessions", { query: { limit, name: name.value.trim() }, signal }));
   let limit = PAGE;
 
   async function refresh() {
-    const { found, more: further } = await ask("/sessions", { query: { limit, name: name.value.trim() }, signal });
-    fill(found);
-    more.hidden = !further;
-    none.hidden = found.length > 0;
+    const answer = await look();
+    if (answer === null) return;
+    fill(answer.found);
+    more.hidden = !answer.next;
+    none.hidden = answer.found.length > 0;
   }
 
   more.addEventListener("click", () => {
@@ -31,8 +33,7 @@ export function sessions({ act, signal }) {
   const node = make("section", {}, make("h2", { text: "Sessions" }),
     form("Find", () => act(refresh), labelled("Handler", name)),
     table(["Session", "Status", "Opened", "Changed", "Why"], body), none, more,
-    form("Go", () => {
-      location.hash = linkTo(`${handler.value.trim()}/${key.value.trim()}`).getAttribute("href");
-    }, labelled("Talk to a new one", handler), key));
+    form("Go", () => go(`${handler.value.trim()}/${key.value.trim()}`), labelled("Talk to a new one", handler),
+      labelled("Key", key)));
   return { node, refresh };
 }

@@ -1,0 +1,245 @@
+"""The dashboard where something is slow, gone, or oddly named, or changes while a person looks at it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from greenroom.dashboard.server import Server
+from tests.dashboard.apps import offered, passing_on
+from tests.dashboard.conftest import APP, start
+
+Rule = Callable[[BaseHTTPRequestHandler], str | None]
+
+
+@pytest.fixture
+def between(server: Server) -> Iterator[Callable[[Rule], str]]:
+    """Give what puts a proxy before the server.
+
+    The rule may wait before a request goes on. It returns what the proxy does with it: None to pass on the answer, "cut"
+    to break off once the server has answered, "html" to answer with a page of its own.
+    """
+    opened: list[ThreadingHTTPServer] = []
+
+    def between(rule: Rule) -> str:
+        class Proxy(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                verdict = rule(self)
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {"Authorization": self.headers["Authorization"]}
+                with httpx.Client(base_url=server.url, trust_env=False) as http:
+                    answer = http.request(self.command, self.path, headers=headers, content=body)
+                if verdict == "cut":
+                    self.close_connection = True
+                    return
+                status, kind, text = answer.status_code, answer.headers["content-type"], answer.content
+                if verdict == "html":
+                    status, kind, text = 200, "text/html", b"<p>Log in first"
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_POST = do_GET  # noqa: N815  the name that the base class looks for
+
+            def log_message(self, *_: Any) -> None: ...
+
+        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        opened.append(proxy)
+        return f"http://127.0.0.1:{proxy.server_port}"
+
+    yield between
+    for proxy in opened:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+def test_an_old_answer_does_not_replace_a_newer_one(browse, between, orchestrator):
+    start(orchestrator, "total", "total", a=1).result(30)
+    held, go_on, passed = threading.Event(), threading.Event(), threading.Event()
+
+    def rule(request: BaseHTTPRequestHandler) -> None:
+        if request.path.startswith("/api/v1/runs?") and "status=" not in request.path:
+            held.set()
+            go_on.wait(30)
+        if "status=failed" in request.path and go_on.is_set():
+            passed.set()  # one more look, asked for after the old answer
+
+    page = browse("index.html", url=between(rule))
+    assert held.wait(30)
+    page.do("type", label="Status", text="failed")
+    page.shows("There is no such run.")
+    go_on.set()
+    while not passed.is_set():
+        page.do("until", text="There is no such run.")
+        assert "#run/total" not in page.text
+        assert page.do("count", tag="tr") == 1, "the headings alone"
+
+
+def test_a_server_that_is_silent_is_said_to_be(browse, between):
+    silent, go_on = threading.Event(), threading.Event()
+
+    def rule(_: BaseHTTPRequestHandler) -> None:
+        if silent.is_set():
+            go_on.wait(30)
+
+    page = browse("index.html", url=between(rule))
+    page.shows("There is no such run.")
+    silent.set()
+    page.shows("The server has not answered for a while")
+    go_on.set()
+    page.do("until", text="The server has not answered", gone=True)
+
+
+def test_a_command_without_an_answer_may_have_been_done_and_a_page_of_a_proxy_is_no_answer(
+    browse, between, orchestrator
+):
+    verdict: list[str] = []
+    page = browse("index.html", url=between(lambda request: verdict[0] if request.command == "POST" else None))
+    for given, said in (("cut", "It may have done what you asked: look before you ask again"), ("html", "text/html")):
+        verdict[:] = [given]
+        page.do("unfold", text="Start a run")
+        page.shows("Workflow")
+        page.do("type", label="Id", text=given, within=["Start a run"])
+        page.do("type", label="Arguments", text='{"a": 1}', within=["Start a run"])
+        page.do("type", label="Workflow", text="total", within=["Start a run"])
+        page.do("type", label="Arguments", text='{"a": 1}', within=["Start a run"])
+        page.do("submit", text="Start", within=["Start a run", "Arguments"])
+        page.shows(said)
+        assert orchestrator.get(given).result(30) == 2
+
+
+def test_a_fork_does_not_call_a_person_back_who_has_gone_on(browse, between, orchestrator):
+    start(orchestrator, "total", "total", a=1).result(30)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def rule(request: BaseHTTPRequestHandler) -> None:
+        if request.path.endswith("/fork"):
+            asked.set()
+            go_on.wait(30)
+
+    page = browse("index.html", url=between(rule))
+    page.do("open", hash="#run/total")
+    page.do("click", text="Fork")
+    assert asked.wait(30)
+    page.do("open", hash="#processes")
+    page.shows("Supervision tree")
+    go_on.set()
+    page.do("open", hash="#runs")
+    page.shows("total-")
+    assert page.hash == "#runs"
+
+
+def test_what_could_not_be_shown_is_asked_for_again(browse, orchestrator, server):
+    page = browse("index.html")
+    page.shows("There is no such run.")
+    port = httpx.URL(server.url).port
+    server.close()
+    page.do("open", hash="#session/chat/ada")
+    page.shows("Ask again")
+    with Server(orchestrator, [str(APP)], port=port):
+        page.do("click", text="Ask again")
+        page.shows("Word", '"text": ""', "Its first message opens it.")
+
+
+def test_what_is_folded_open_is_looked_at_again(browse, orchestrator):
+    run = start(orchestrator, "words", "words", count=2)
+    page = browse("index.html")
+    page.do("open", hash="#run/words")
+    page.do("unfold", text="Newest events")
+    page.shows("run.started")
+    run.cancel()
+    page.shows("cancelled")
+    assert "run.cancelled" not in page.text
+    page.do("click", text="Look again", within=["Newest events"])
+    page.shows("run.cancelled")
+
+
+def test_the_newest_messages_of_a_long_session_are_shown_and_earlier_ones_on_demand(browse, orchestrator):
+    chat = orchestrator.session(offered.chat, "long")
+    for number in range(250):
+        chat.tell(offered.Word(text=f"word {number}"))
+    page = browse("index.html")
+    page.do("open", hash="#session/chat/long")
+    page.shows('"text": "word 249"', "Show earlier messages")
+    assert '"text": "word 99"' not in page.text
+    page.do("click", text="Show earlier messages")
+    page.shows('"text": "word 0"', '"text": "word 249"')
+    assert "Show earlier messages" not in page.text
+
+
+def test_a_run_that_a_session_started_is_a_run(browse, orchestrator):
+    clerk = orchestrator.session(passing_on.clerk, "a %")
+    assert clerk.ask(passing_on.Ask(text="hello")) == "hello"
+    page = browse("index.html")
+    page.do("follow", text="clerk/a %/1.1")
+    page.shows("Run clerk/a %/1.1", "completed", "child of clerk/a %")
+    page.do("follow", text="clerk/a %")
+    page.shows("Session clerk/a %", "hello")
+
+
+def test_a_paused_session_is_resumed(browse, orchestrator, api):
+    orchestrator.session(offered.chat, "ada").ask(offered.Word(text="hello"))
+    api.post("/runs/chat%2Fada/pause").raise_for_status()
+    page = browse("index.html")
+    page.do("open", hash="#session/chat/ada")
+    page.shows("paused")
+    page.do("click", text="Resume")
+    page.do("until", text="Resume", gone=True)
+    assert orchestrator.sessions()[0].status == "waiting"
+
+
+def test_an_attempt_under_way_is_said_to_have_begun_and_not_to_have_lasted(browse, orchestrator, tmp_path):
+    run = start(orchestrator, "standing", "standing", path=str(tmp_path / "pid"))
+    page = browse("index.html")
+    page.do("open", hash="#run/standing")
+    page.shows("stand#1", "running since ")
+    run.cancel()
+
+
+def test_the_focus_stays_on_a_button_whose_row_changes(browse, orchestrator, http):
+    plan = {"app": str(APP), "workflow": "total", "arguments": {"a": 2}, "every": 3600.0}
+    http.post("/api/v1/schedules/hourly", json={"plan": plan}).raise_for_status()
+    page = browse("index.html")
+    page.do("open", hash="#schedules")
+    page.do("click", text="Trigger")
+    page.shows("hourly~")
+    assert page.do("focused") == "Trigger"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_browsers_cut_out_of_addresses_is_never_asked_about(browse, orchestrator, name):
+    start(orchestrator, "words", name)
+    page = browse("index.html")
+    page.do("follow", text=name)
+    page.shows("No page can ask about what is called . or ..")
+    assert not any(f"runs/{name}" in each for each in page.do("asked"))
+    page = browse("docs.html")
+    page.do("unfold", text="POST/api/v1/runs/{run_id}/resume")
+    page.do("type", label="run_id", text=name, within=["/api/v1/runs/{run_id}/resume"])
+    page.do("submit", text="Send", within=["/api/v1/runs/{run_id}/resume"])
+    page.shows("No page can ask about what is called . or ..")
+    assert page.do("asked") == ["GET /openapi.json"]
+
+
+@pytest.mark.parametrize("name", ["index.html", "docs.html"])
+def test_what_can_be_no_token_is_said_so(browse, name):
+    page = browse(name, token="ein schlüssel so lang")
+    page.shows("A token consists of visible ASCII characters")
+
+
+def test_the_docs_round_no_number(browse, orchestrator):
+    huge = 12345678901234567890
+    start(orchestrator, "total", "total", a=huge, b=0).result(30)
+    page = browse("docs.html")
+    page.shows("/api/v1/runs/{run_id}/result")
+    page.do("unfold", text="GET/api/v1/runs/{run_id}/result")
+    within = ["/api/v1/runs/{run_id}/result"]
+    page.do("type", label="run_id", text="total", within=within)
+    page.do("submit", text="Send", within=within)
+    page.shows(f'"result": {huge}')
