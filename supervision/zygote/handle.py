@@ -275,7 +275,7 @@ class ZygoteHandle:
     def _see_keeper_dead(self, process: subprocess.Popen[bytes]) -> None:
         status = process.wait()  # returns at once, as the process is dead
         self.clean = status == 0
-        self.killed = self.killed or -status in SENT_BY_OTHERS
+        self.killed = self.killed or status < 0  # whatever the signal: no code of a user runs in the keeper
         how = f"the keeper of the zygote {_how(status)}"
         self._keeper_end = "" if self.clean else how
         self._lose(how)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,13 @@ def held(make_scene: Callable[..., Scene], tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("victim", ["import", "zygote", "keeper", "both"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("victim", "how"),
+    [
+        *product(("import", "zygote", "keeper", "both"), (signal.SIGKILL, signal.SIGTERM)),
+        *product(["keeper"], (signal.SIGSEGV, signal.SIGABRT)),  # which the app's own code may raise elsewhere
+    ],
+)
 def test_an_import_that_is_killed_is_done_again(
     held: Callable[[str], Held], kind: str, victim: str, how: signal.Signals
 ) -> None:
