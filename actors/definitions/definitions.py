@@ -35,6 +35,18 @@ _WORDS: Final[dict[Kind, str]] = {
 }
 
 
+def check_name(name: object, kind: Kind) -> str:
+    """Return a name that an author has given to a definition, or to the calls of a step.
+
+    Raises:
+        DefinitionError: It cannot be shown in one line.
+    """
+    if not (isinstance(name, str) and name.strip() and name.isprintable()):
+        msg = f"the name of a {_WORDS[kind]} is a text of one line, not {name!r:.100}"
+        raise DefinitionError(msg)
+    return name
+
+
 class Definition:
     """A decorated function. Registered when it is created.
 
@@ -54,7 +66,7 @@ class Definition:
                 the definition, so that other processes could not find it.
         """
         self.kind: Kind = kind
-        self.name = name
+        self.name = check_name(name, kind)
         self.fn = fn
         self.version = version
         self.ref = site.ref if version == 1 else f"{site.ref}@{version}"

@@ -1,6 +1,5 @@
 """What other systems call the things of this package, so that a name that is not here leads to the one that is."""
 
-import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
@@ -268,9 +267,10 @@ class OtherNames:
                 if name in (hints := ATTRIBUTES.get(cls.__name__.removeprefix("Async"), {})):
                     hint = hints[name].format(name=self.__dict__.get("name"), attribute=name)
                     raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: {hint}")  # noqa: EM102
-            if (found := inspect.getattr_static(type(self), name, None)) is not None:
-                # It is there, and raised AttributeError itself: asked once more, it raises it where Python shows it.
-                return found.__get__(self)
+            for cls in type(self).__mro__:
+                if name in cls.__dict__:
+                    # It is there, and raised AttributeError itself; asked once more, it does so where Python shows it.
+                    return cls.__dict__[name].__get__(self)
             above = getattr(super(), "__getattr__", None)
             if above is not None:  # that of pydantic
                 return above(name)

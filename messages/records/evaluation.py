@@ -20,11 +20,11 @@ class Score:
 
     Args:
         value: 0.0 (useless) to 1.0 (perfect).
-        reason: One sentence. It is fed back to the model if the result is rejected.
+        reason: One sentence. It is fed back to the model if the result is rejected. None stands for none.
         label: A category, if the evaluator classifies instead of measuring.
 
     Raises:
-        TypeError: ``value`` is not a number.
+        TypeError: ``value`` is not a number, or the reason or the label is no text.
         ValueError: ``value`` is not between 0 and 1.
     """
 
@@ -33,7 +33,7 @@ class Score:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that the value is between 0 and 1, and not NaN."""
+        """Check that the value is between 0 and 1, and not NaN, and keep it as a float."""
         msg = f"a score lies between 0.0 and 1.0, not at {self.value!r}"
         try:
             fits = 0.0 <= self.value <= 1.0
@@ -41,6 +41,14 @@ class Score:
             raise TypeError(msg) from None
         if not fits:
             raise ValueError(msg)
+        object.__setattr__(self, "value", float(self.value))  # a Decimal, or a number of numpy
+        given: dict[str, object] = {"reason": self.reason, "label": self.label}  # authors need not be typed
+        for name, text in given.items():
+            if not (text is None or isinstance(text, str)):
+                msg = f"the {name} of a score is a text, not {text!r:.100}"
+                raise TypeError(msg)
+        if given["reason"] is None:
+            object.__setattr__(self, "reason", "")
 
 
 class Evaluation(Message):

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
@@ -188,9 +188,10 @@ def tool(  # noqa: PLR0913  the contract's options
             "open_files": open_files,
             "processes": processes,
             "network": network,
-            "workdir": None if workdir is None else os.path.abspath(workdir),  # noqa: PTH100  of any kind of path
+            # What is no path is left to the check of all options.
+            "workdir": os.path.abspath(workdir) if isinstance(workdir, (str, os.PathLike)) else workdir,  # noqa: PTH100
             # A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
-            "env": env if isinstance(env, (str, Mapping)) else tuple(env),
+            "env": tuple(env) if isinstance(env, Iterable) and not isinstance(env, (str, Mapping)) else env,
         }
         if env or any(limit != Limits.model_fields[name].default for name, limit in limits.items() if name != "env"):
             options |= {"pool": f"tool:{step_name}", "limits": limits}

@@ -17,7 +17,7 @@ from greenroom.messages.core.times import Seconds
 from greenroom.messages.options.policy import OnEvaluatorError, OnReject, Retry
 from greenroom.messages.transcript import ModelAnswer
 from greenroom.workflows.authoring.agent_tools import agent_tools, check_tools
-from greenroom.workflows.authoring.step import Call, Evaluators, Shares, Step, given_price, step_options
+from greenroom.workflows.authoring.step import Call, Evaluators, Shares, Step, given_price, given_settings, step_options
 
 if TYPE_CHECKING:
     from greenroom.actors.agent.loop import AskModel, ModelCall
@@ -108,6 +108,11 @@ class LLM(Step[[str], T], Generic[T]):
         title = f"LLM `{name}`"
         given: dict[str, Any] = {**options}
         model, instructions = given.pop("model", None), given.pop("instructions", "")
+        if not isinstance(instructions, str):
+            msg = (
+                f"{title} has instructions={instructions!r:.100}: they are a text; put what differs into the prompt"
+            )
+            raise DefinitionError(msg)
         accept, sample, settings = given.pop("accept", ()), given.pop("sample", None), given.pop("settings", None)
         fallback = _models(given.pop("fallback", ()))
         for each in (model, *fallback):
@@ -131,7 +136,7 @@ class LLM(Step[[str], T], Generic[T]):
             output=output,
             instructions=instructions,
             models=(model, *fallback),
-            settings=dict(settings or {}),
+            settings=given_settings(title, settings),
             price=price,
         )
         super().__init__(definition, accept, sample)

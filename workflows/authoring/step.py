@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, T
 from pydantic import ValidationError
 
 from greenroom.actors.context import ProgramPort, program
-from greenroom.actors.definitions.definitions import Definition, ModelDefinition, StepDefinition
+from greenroom.actors.definitions.definitions import Definition, Kind, ModelDefinition, StepDefinition, check_name
 from greenroom.actors.definitions.signature import every_item
 from greenroom.actors.values.conversion import as_score, faults
 from greenroom.actors.worker import tool_fakes
@@ -111,7 +111,7 @@ class Step(OtherNames, Generic[P, R]):
         given: dict[str, Any] = {**changes}
         changed = copy(self)
         changed.__dict__.pop("_checked", None)
-        changed.name = given.pop("name", self.name)
+        changed.name = check_name(given.pop("name", self.name), self.definition.kind)
         changed._key = given.pop("key", self._key)  # noqa: SLF001  a copy of this object
         changed._options = step_options(self.definition.title, {**dict(self._options), **given})  # noqa: SLF001
         return changed
@@ -239,6 +239,20 @@ def step_options(
         msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     return options
+
+
+def given_settings(title: str, settings: object) -> dict[str, Any]:
+    """Return the settings of a model that its author has given; none for None.
+
+    Raises:
+        DefinitionError: They are no mapping.
+    """
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        msg = f'{title} has settings={settings!r:.100}: they are a dict, such as {{"temperature": 0.2}}'
+        raise DefinitionError(msg)
+    return dict(cast("Mapping[str, Any]", settings))
 
 
 def given_price(title: str, price: object) -> Price | None:
@@ -382,11 +396,11 @@ def check_coroutine(fn: Callable[..., Any], title: str) -> None:
         raise DefinitionError(msg)
 
 
-def author_name(fn: object, name: str | None, kind: str) -> str:
+def author_name(fn: object, name: str | None, kind: Kind) -> str:
     """Return the name of a decorated function: the given one, or its own.
 
     Raises:
-        DefinitionError: It is already decorated, or not a function.
+        DefinitionError: It is already decorated, or not a function, or the name is none.
     """
     if isinstance(known := getattr(fn, "definition", None), Definition):
         msg = f"{known.title} is a step, a workflow or a session already: decorate a function once"
@@ -394,4 +408,4 @@ def author_name(fn: object, name: str | None, kind: str) -> str:
     if not callable(fn):
         msg = f"@{kind} decorates a function, not {fn!r}; its options are given by name"
         raise DefinitionError(msg)
-    return name if name is not None else str(getattr(fn, "__name__", fn))
+    return check_name(getattr(fn, "__name__", str(fn)) if name is None else name, kind)

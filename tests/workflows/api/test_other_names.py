@@ -100,6 +100,12 @@ def test_an_asynchronous_handle_says_the_same():
         getattr(object.__new__(AsyncRun), "wait")  # noqa: B009  no type checker lets it pass otherwise
 
 
+def test_what_python_itself_looks_for_is_not_there_as_usual():
+    step = tool(lambda: 1)
+    for name in ("__annotations__", "__name_of_nothing__", "__wrapped_by__", "__call_of__"):
+        assert not hasattr(step, name)
+
+
 def test_a_property_that_fails_itself_shows_its_own_failure():
     class Broken(Run):
         @property

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from typing_extensions import override
 
@@ -16,8 +16,18 @@ from greenroom.messages.core.times import Seconds
 from greenroom.messages.options.policy import EvaluatorOptions, Retry
 from greenroom.messages.records.evaluation import Score
 from greenroom.workflows.authoring.evaluators.evaluation_run import provide
-from greenroom.workflows.authoring.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, given_price, step_options
+from greenroom.workflows.authoring.step import (
+    DEFAULT_RETRY,
+    DEFAULT_TIMEOUT,
+    Call,
+    Step,
+    given_price,
+    given_settings,
+    step_options,
+)
 
+SEEN: Final[tuple[Sees, ...]] = get_args(Sees)
+"""All that a judge may see beside the result."""
 SEES: Final[tuple[Sees, ...]] = ("call", "expected")
 """What a judge sees beside the result, by default."""
 _EVEN: Final = 0.5
@@ -63,8 +73,10 @@ class Judge(Step[..., Score]):
         """
         title = f"judge `{name}`"
         _check_rubric(title, rubric)
-        if unknown := set(sees) - {"call", "expected", "steps", "metadata"}:
-            msg = f"{title} sees {', '.join(sorted(unknown))}: there are call, expected, steps and metadata"
+        given: object = sees  # a caller need not be typed
+        listed = cast("Sequence[object]", given) if isinstance(given, (list, tuple)) else (given,)
+        if unknown := [each for each in listed if each not in SEEN]:
+            msg = f"{title} sees {', '.join(map(str, unknown)):.100}: it is a tuple of some of {', '.join(SEEN)}"
             raise DefinitionError(msg)
         check_model(model, title)
         provide()
@@ -81,7 +93,7 @@ class Judge(Step[..., Score]):
             options,
             rubric=rubric,
             model=model,
-            settings=dict(settings or {}),
+            settings=given_settings(title, settings),
             sees=sees,
             price=given_price(title, price),
         )
@@ -146,7 +158,7 @@ class Pairwise:
             step_options(title, {"timeout": timeout, "retry": retry}),
             rubric=rubric,
             model=model,
-            settings=dict(settings or {}),
+            settings=given_settings(title, settings),
             compares=True,
             price=given_price(title, price),
         )
