@@ -109,9 +109,7 @@ class LLM(Step[[str], T], Generic[T]):
         given: dict[str, Any] = {**options}
         model, instructions = given.pop("model", None), given.pop("instructions", "")
         if not isinstance(instructions, str):
-            msg = (
-                f"{title} has instructions={instructions!r:.100}: they are a text; put what differs into the prompt"
-            )
+            msg = f"{title} has instructions={instructions!r:.100}: they are a text; put what differs into the prompt"
             raise DefinitionError(msg)
         accept, sample, settings = given.pop("accept", ()), given.pop("sample", None), given.pop("settings", None)
         fallback = _models(given.pop("fallback", ()))
