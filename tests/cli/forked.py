@@ -73,7 +73,7 @@ class Template:
 
 def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
     found = {name: value for name, value in environment.items() if name.startswith(SETTINGS)}
-    return {name: value for name, value in found.items() if (name, value) != ("PYTHONPATH", str(ROOT))}
+    return {name: value for name, value in found.items() if name != "PYTHONPATH" or value not in {"", str(ROOT)}}
 
 
 class Ended:
