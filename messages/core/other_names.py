@@ -1,7 +1,6 @@
 """What other systems call the things of this package, so that a name that is not here leads to the one that is."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 
@@ -249,6 +248,8 @@ def refuse_options(of: str, unknown: Iterable[str], known: Iterable[str] | None,
         name: Name of the step, workflow or session.
     """
     for option in unknown:
+        from difflib import get_close_matches  # noqa: PLC0415  few processes meet one
+
         close = get_close_matches(option, [*(known or ())], 1)
         hint = OPTIONS[of].get(option) or (f"did you mean {close[0]!r}?" if close else "")
         said = f": {hint.format(name=name)}" if hint else ""
