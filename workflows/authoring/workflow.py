@@ -1,5 +1,6 @@
 """Workflows: coroutine functions whose awaits are journaled."""
 
+import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
@@ -162,6 +163,10 @@ def check_workflow(given: object) -> None:
         return
     if isinstance(given, Step):
         msg = f"{given!r} is a step, and only workflows are started as runs: await it in a function with @workflow"
+    elif inspect.iscoroutine(given):
+        given.close()  # else Python would warn that it was never awaited
+        name = given.__name__
+        msg = f"what is started is the workflow, not its call: start({name}, ...) in place of start({name}(...))"
     else:
         msg = f"only a function decorated with @workflow can be started as a run, not {given!r:.200}"
     raise TypeError(msg)

@@ -1,5 +1,6 @@
 """What an orchestrator promises of itself: what it takes, what it refuses, and to whom it belongs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,14 @@ def test_what_is_no_workflow_is_not_started(tmp_path: Path, wrong: Any, reason: 
         orchestrator.start(wrong, 1)
     with pytest.raises(TypeError, match=reason):
         run(wrong, 1)
+
+
+def test_a_call_that_is_started_in_place_of_its_workflow_is_told_how(tmp_path: Path) -> None:
+    reason = re.escape("what is started is the workflow, not its call: start(child, ...) in place of start(child(...))")
+    with Orchestrator(":memory:", home=tmp_path) as orchestrator, pytest.raises(TypeError, match=reason):
+        orchestrator.start(child(1))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]
+    with pytest.raises(TypeError, match=reason):
+        run(child(1))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue,reportArgumentType]
 
 
 def test_lists_of_a_status_that_does_not_exist_are_refused(tmp_path: Path) -> None:
