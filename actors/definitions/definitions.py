@@ -4,6 +4,7 @@ A reference is ``module:qualname``. Decorators register definitions while an app
 the references in messages. Nothing is ever imported because a message names it.
 """
 
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from inspect import Parameter
@@ -35,13 +36,17 @@ _WORDS: Final[dict[Kind, str]] = {
 }
 
 
+_ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+"""What has no control character, no line break and no half of a surrogate pair."""
+
+
 def check_name(name: object, kind: Kind) -> str:
     """Return a name that an author has given to a definition, or to the calls of a step.
 
     Raises:
         DefinitionError: It cannot be shown in one line.
     """
-    if not (isinstance(name, str) and name.strip() and name.isprintable()):
+    if not (isinstance(name, str) and name.strip() and _ONE_LINE.fullmatch(name)):
         msg = f"the name of a {_WORDS[kind]} is a text of one line, not {name!r:.100}"
         raise DefinitionError(msg)
     return name

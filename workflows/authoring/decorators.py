@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from pydantic import BaseModel
@@ -182,7 +182,7 @@ def tool(  # noqa: PLR0913  the contract's options
             "on_reject": on_reject,
             "on_evaluator_error": on_evaluator_error,
         }
-        names: object = env  # a caller need not be typed
+        names = cast("object", env)  # a caller need not be typed
         limits: dict[str, Any] = {
             "memory_mb": memory_mb,
             "cpu": cpu,
@@ -192,7 +192,7 @@ def tool(  # noqa: PLR0913  the contract's options
             # What is no path is left to the check of all options.
             "workdir": os.path.abspath(workdir) if isinstance(workdir, (str, os.PathLike)) else workdir,  # noqa: PTH100
             # A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
-            "env": tuple(cast("Sequence[str]", names)) if isinstance(names, (list, tuple, set)) else names,
+            "env": tuple(names) if isinstance(names, Iterable) and not isinstance(names, (str, Mapping)) else names,
         }
         if env or any(limit != Limits.model_fields[name].default for name, limit in limits.items() if name != "env"):
             options |= {"pool": f"tool:{step_name}", "limits": limits}

@@ -77,6 +77,30 @@ def test_a_name_is_a_text_of_one_line(name: Any) -> None:
             make(name=name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["pr\u00fcfe\u00a0text", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "search: otters #1", "\u691c\u7d22\u3000a"],
+)
+def test_a_name_may_be_of_any_script(name: str) -> None:
+    assert tool(plain).options(name=name).name == name
+
+
+@pytest.mark.parametrize("env", [("A",), ["A"], {"A"}, frozenset("A"), {"A": 1}.keys(), (each for each in "A")])
+def test_variables_may_be_listed_by_anything_that_lists(env: Any) -> None:
+    assert tool(env=env)(plain).definition.options.limits.env == ("A",)
+
+
+@pytest.mark.parametrize("sees", ["call", "expected", b"call", None, ["call", 1]])
+def test_a_judge_sees_a_list_and_no_word(sees: Any) -> None:
+    with pytest.raises(DefinitionError, match="it is a tuple of some of call"):
+        Judge("judge", rubric="Is it short?", sees=sees)
+
+
+@pytest.mark.parametrize("sees", [("call",), ["call", "expected"], {"steps"}, frozenset({"metadata"}), ()])
+def test_a_judge_sees_what_is_listed(sees: Any) -> None:
+    assert Judge("seer", rubric="Is it short?", sees=sees).name == "seer"
+
+
 @pytest.mark.parametrize("field", ["reason", "label"])
 @pytest.mark.parametrize("given", [1, b"x", ["x"], object()])
 def test_a_score_says_what_its_texts_are(field: str, given: Any) -> None:

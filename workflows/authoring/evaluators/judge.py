@@ -1,7 +1,7 @@
 """``Judge`` and ``Pairwise``: language models that rate results."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast, get_args
 
 from typing_extensions import override
@@ -73,10 +73,11 @@ class Judge(Step[..., Score]):
         """
         title = f"judge `{name}`"
         _check_rubric(title, rubric)
-        given: object = sees  # a caller need not be typed
-        listed = cast("Sequence[object]", given) if isinstance(given, (list, tuple)) else (given,)
-        if unknown := [each for each in listed if each not in SEEN]:
-            msg = f"{title} sees {', '.join(map(str, unknown)):.100}: it is a tuple of some of {', '.join(SEEN)}"
+        given: object = sees  # a caller need not be typed; a str would be one name per letter
+        listed = cast("Collection[object]", given) if isinstance(given, (list, tuple, set, frozenset)) else None
+        if listed is None or not all(each in SEEN for each in listed):
+            shown = ", ".join(map(str, listed or [given]))
+            msg = f"{title} sees {shown:.100}: it is a tuple of some of {', '.join(SEEN)}"
             raise DefinitionError(msg)
         check_model(model, title)
         provide()
