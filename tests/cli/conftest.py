@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cli.forked import Template
+from tests.cli.forked import Answer, Template
 from tests.support import ROOT, eventually
 
 APP = """
@@ -102,19 +102,18 @@ class CommandLine:
         self.started.append(process)
         return process
 
-    def __call__(self, *arguments: str, given: str | None = None, code: int = 0, timeout: float = 50) -> "Answer":
+    def __call__(self, *arguments: str, given: str | None = None, code: int = 0, timeout: float = 50) -> Answer:
         answer = self._run(arguments, given, timeout)
         assert "Traceback" not in answer.err, answer
         assert answer.code == code, answer
         return answer
 
-    def _run(self, arguments: tuple[str, ...], given: str | None, timeout: float) -> "Answer":
+    def _run(self, arguments: tuple[str, ...], given: str | None, timeout: float) -> Answer:
         environment = os.environ | {"GREENROOM_HOME": str(self.home)}
         if self.template.fits(environment):
-            ended = self.template.run(
+            return self.template.run(
                 arguments, self.folder, environment, script=ROOT / "main.py", given=given or "", timeout=timeout
             )
-            return Answer(ended.code, ended.out, ended.err)
         process = self.start(*arguments)
         out, err = process.communicate(given, timeout=timeout)
         return Answer(process.returncode, out, err)
@@ -130,13 +129,6 @@ class CommandLine:
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="session")

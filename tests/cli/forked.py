@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -54,7 +55,7 @@ class Template:
         script: Path | None = None,
         given: str = "",
         timeout: float = 60,
-    ) -> "Ended":
+    ) -> "Answer":
         """Run ``python -m greenroom`` in a folder, or a script, with arguments to its end."""
         asked = {
             "arguments": arguments,
@@ -76,11 +77,13 @@ def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in found.items() if name != "PYTHONPATH" or value not in {"", str(ROOT)}}
 
 
-class Ended:
+@dataclass(frozen=True)
+class Answer:
     """What a command line printed, and its exit code."""
 
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+    code: int
+    out: str
+    err: str
 
 
 class Command:
@@ -90,7 +93,7 @@ class Command:
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection.connect(place)
 
-    def run(self, asked: str, given: str, timeout: float) -> Ended:
+    def run(self, asked: str, given: str, timeout: float) -> Answer:
         pipes = [os.pipe() for _ in range(3)]
         (child_in, give), (out, child_out), (err, child_err) = pipes
         socket.send_fds(self._connection, [asked.encode()], [child_in, child_out, child_err])
@@ -115,7 +118,7 @@ class Command:
             for thread in threads:
                 thread.join(timeout)
         assert not any(thread.is_alive() for thread in threads), "what the command has started holds its output open"
-        return Ended(code, texts["out"].decode(), texts["err"].decode())
+        return Answer(code, texts["out"].decode(), texts["err"].decode())
 
     def __enter__(self) -> Self:
         return self

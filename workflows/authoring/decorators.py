@@ -182,7 +182,6 @@ def tool(  # noqa: PLR0913  the contract's options
             "on_reject": on_reject,
             "on_evaluator_error": on_evaluator_error,
         }
-        names = cast("object", env)  # a caller need not be typed
         limits: dict[str, Any] = {
             "memory_mb": memory_mb,
             "cpu": cpu,
@@ -191,8 +190,7 @@ def tool(  # noqa: PLR0913  the contract's options
             "network": network,
             # What is no path is left to the check of all options.
             "workdir": os.path.abspath(workdir) if isinstance(workdir, (str, os.PathLike)) else workdir,  # noqa: PTH100
-            # A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
-            "env": tuple(names) if isinstance(names, Iterable) and not isinstance(names, (str, Mapping)) else names,
+            "env": _listed(env),
         }
         if env or any(limit != Limits.model_fields[name].default for name, limit in limits.items() if name != "env"):
             options |= {"pool": f"tool:{step_name}", "limits": limits}
@@ -340,6 +338,15 @@ def _provide_evaluation() -> None:
     from greenroom.workflows.authoring.evaluators.evaluation_run import provide  # noqa: PLC0415  builds on workflows
 
     provide()
+
+
+def _listed(env: object) -> object:
+    """Return names of variables as a tuple. What is no collection of names is left to the check of all options.
+
+    A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
+    """
+    listed = isinstance(env, Iterable) and not isinstance(env, (str, Mapping))
+    return tuple(cast("Iterable[object]", env)) if listed else env
 
 
 def _check_version(version: object, title: str) -> None:

@@ -2,7 +2,7 @@
 
 import { make } from "./elements.js";
 import { base, checkPath, headers, keepToken, parse, token } from "./requests.js";
-import { exampleOf, resolve } from "./schemas.js";
+import { exampleText, resolve } from "./schemas.js";
 
 const access = document.getElementById("access");
 const tokenField = document.getElementById("token");
@@ -71,7 +71,7 @@ function insideOf(method, path, operation) {
   const content = operation.requestBody?.content?.["application/json"];
   const body = content
     ? make("textarea", { "aria-label": "body", spellcheck: "false" },
-        JSON.stringify(exampleOf(bodySchema(content.schema), schemas()), null, 2))
+        exampleText(bodySchema(content.schema), schemas()))
     : null;
   const output = make("pre", { hidden: true, "aria-live": "polite" });
   const form = make("form", {}, parameters.length ? tableOf(parameters, fields) : null, body,

@@ -89,15 +89,19 @@ export function fold(key, title, inside) {
 export function button(text, act, doubt = "") {
   const node = make("button", { type: "button", text });
   node.addEventListener("click", async () => {
-    if (doubt && !window.confirm(doubt)) return;
-    node.disabled = true;
-    try {
-      await act();
-    } finally {
-      node.disabled = false;
-    }
+    if (!doubt || window.confirm(doubt)) await once(node, act);
   });
   return node;
+}
+
+/** Do something, and have its button not pressed again meanwhile. */
+async function once(pressed, act) {
+  pressed.disabled = true;
+  try {
+    await act();
+  } finally {
+    pressed.disabled = false;
+  }
 }
 
 /** Return a form that does something when it is sent, with its fields and a button. */
@@ -106,12 +110,7 @@ export function form(text, act, ...fields) {
   const node = make("form", {}, ...fields, send);
   node.addEventListener("submit", async (event) => {
     event.preventDefault();
-    send.disabled = true;
-    try {
-      await act();
-    } finally {
-      send.disabled = false;
-    }
+    await once(send, act);
   });
   return node;
 }

@@ -23,3 +23,8 @@ export function exampleOf(schema, definitions, depth = 0) {
   }
   return { array: [], string: "", integer: 0, number: 0, boolean: false }[found.type] ?? null;
 }
+
+/** Return such a value as JSON, for a person to change. */
+export function exampleText(schema, definitions = schema?.$defs ?? {}) {
+  return JSON.stringify(exampleOf(schema, definitions), null, 2);
+}

@@ -1,18 +1,16 @@
 // The questions that wait for a person's decision.
 
-import { button, keyed, labelled, linkTo, make, value, when } from "../elements.js";
-import { command, path, read } from "../requests.js";
+import { button, labelled, linkTo, make, value, when } from "../elements.js";
+import { command, path } from "../requests.js";
+import { listing } from "./listing.js";
 
 export function approvals({ act, signal }) {
   const list = make("div");
-  const none = make("p", { class: "note", hidden: true, text: "Nothing waits for a decision." });
-  const fill = keyed(list, (each) => each.id, (each) => question(each, act));
-  async function refresh() {
-    const found = await read("/approvals", { limit: 1000 }, signal);
-    fill(found);
-    none.hidden = found.length > 0;
-  }
-  return { node: make("section", {}, make("h2", { text: "Approvals" }), none, list), refresh };
+  const { refresh, rest } = listing({
+    place: "/approvals", parent: list, keyOf: (each) => each.id, build: (each) => question(each, act), nothing: "Nothing waits for a decision.",
+    page: 1000, act, signal,
+  });
+  return { node: make("section", {}, make("h2", { text: "Approvals" }), list, ...rest), refresh };
 }
 
 /** Return one question with a form to decide it. */

@@ -1,19 +1,17 @@
 // Messages and steps that failed and were set aside.
 
-import { button, keyed, linkTo, make, value, when } from "../elements.js";
-import { command, path, read } from "../requests.js";
+import { button, linkTo, make, value, when } from "../elements.js";
+import { command, path } from "../requests.js";
+import { listing } from "./listing.js";
 import { failure } from "./records.js";
 
 export function deadLetters({ act, signal }) {
   const list = make("div");
-  const none = make("p", { class: "note", hidden: true, text: "Nothing was set aside." });
-  const fill = keyed(list, (each) => `${each.run_id} ${each.letter}`, (each) => letter(each, act));
-  async function refresh() {
-    const found = await read("/dead-letters", { limit: 1000 }, signal);
-    fill(found);
-    none.hidden = found.length > 0;
-  }
-  return { node: make("section", {}, make("h2", { text: "Dead letters" }), none, list), refresh };
+  const { refresh, rest } = listing({
+    place: "/dead-letters", parent: list, keyOf: (each) => `${each.run_id} ${each.letter}`, build: (each) => letter(each, act), nothing: "Nothing was set aside.",
+    page: 1000, act, signal,
+  });
+  return { node: make("section", {}, make("h2", { text: "Dead letters" }), list, ...rest), refresh };
 }
 
 function letter(each, act) {

@@ -1,42 +1,27 @@
 // All runs, the newest first, and a form that starts one.
 
 import {
-  asked, choice, fold, form, keyed, labelled, linkTo, make, mark, row, table, took, value, when,
+  asked, choice, fold, form, labelled, linkTo, make, mark, row, table, took, value, when,
 } from "../elements.js";
-import { ask, command, newest, read } from "../requests.js";
-import { exampleOf } from "../schemas.js";
+import { command, read } from "../requests.js";
+import { exampleText } from "../schemas.js";
+import { listing } from "./listing.js";
 
 const STATUSES = ["", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled", "pending"];
-const PAGE = 50;
 
 export function runs({ act, signal, go }) {
   const status = choice(STATUSES);
   const name = make("input", { type: "search", placeholder: "name of a workflow" });
   const body = make("tbody");
-  const more = make("button", { type: "button", text: "Show more", hidden: true });
-  const none = make("p", { class: "note", hidden: true, text: "There is no such run." });
-  const fill = keyed(body, (each) => each.id, entry);
-  let limit = PAGE;
-
-  const look = newest(() => ask("/runs", { query: { limit, status: status.value, name: name.value.trim() }, signal }));
-
-  async function refresh() {
-    const answer = await look();
-    if (answer === null) return;
-    fill(answer.found);
-    more.hidden = !answer.next;
-    none.hidden = answer.found.length > 0;
-  }
-
-  more.addEventListener("click", () => {
-    limit += PAGE;
-    act(refresh);
+  const { refresh, rest } = listing({
+    place: "/runs", parent: body, keyOf: (each) => each.id, build: entry, nothing: "There is no such run.", page: 50,
+    query: () => ({ status: status.value, name: name.value.trim() }), act, signal,
   });
   status.addEventListener("change", () => act(refresh));
   const node = make("section", {}, make("h2", { text: "Runs" }),
     fold("start", "Start a run", () => starter(act, signal, go)),
     form("Find", () => act(refresh), labelled("Status", status), labelled("Workflow", name)),
-    table(["Run", "Workflow", "Status", "Started", "Took", "Why"], body), none, more);
+    table(["Run", "Workflow", "Status", "Started", "Took", "Why"], body), ...rest);
   return { node, refresh };
 }
 
@@ -59,7 +44,7 @@ function starter(act, signal, go) {
     const id = make("input", { placeholder: "made up" });
     const choose = () => {
       const chosen = workflows[names.indexOf(which.value)];
-      input.value = JSON.stringify(exampleOf(chosen.input_schema, chosen.input_schema?.$defs ?? {}) ?? {}, null, 2);
+      input.value = exampleText(chosen.input_schema ?? { type: "object" });
       about.replaceChildren(make("p", { text: chosen.doc }), value(chosen.input_schema));
     };
     which.addEventListener("change", choose);

@@ -1,19 +1,17 @@
 // All schedules, with their next times and what became of the last ones.
 
-import { button, fold, keyed, linkTo, make, mark, row, table, value, when } from "../elements.js";
-import { command, path, read } from "../requests.js";
+import { button, fold, linkTo, make, mark, row, table, value, when } from "../elements.js";
+import { command, path } from "../requests.js";
+import { listing } from "./listing.js";
 
 export function schedules({ act, signal }) {
   const body = make("tbody");
-  const none = make("p", { class: "note", hidden: true, text: "There is no schedule." });
-  const fill = keyed(body, (each) => each.name, (each) => entry(each, act));
-  async function refresh() {
-    const found = await read("/schedules", { limit: 1000 }, signal);
-    fill(found);
-    none.hidden = found.length > 0;
-  }
+  const { refresh, rest } = listing({
+    place: "/schedules", parent: body, keyOf: (each) => each.name, build: (each) => entry(each, act), nothing: "There is no schedule.",
+    page: 1000, act, signal,
+  });
   const headings = ["Schedule", "Starts", "When", "Status", "Next", "Last", ""];
-  const node = make("section", {}, make("h2", { text: "Schedules" }), table(headings, body), none);
+  const node = make("section", {}, make("h2", { text: "Schedules" }), table(headings, body), ...rest);
   return { node, refresh };
 }
 

@@ -2,7 +2,7 @@
 
 import { asked, button, choice, fold, form, keyed, labelled, make, mark, took, value, when } from "../elements.js";
 import { ask, command, newest, path, read } from "../requests.js";
-import { exampleOf } from "../schemas.js";
+import { exampleText } from "../schemas.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
 
 const PAGE = 100;
@@ -103,8 +103,7 @@ function talker(name, place, act, signal) {
     const type = choice(types);
     const body = make("textarea", { "aria-label": "message as JSON", spellcheck: "false" });
     const choose = () => {
-      const schema = handler.messages[type.value];
-      body.value = JSON.stringify(exampleOf(schema, schema?.$defs ?? {}), null, 2);
+      body.value = exampleText(handler.messages[type.value]);
     };
     type.addEventListener("change", choose);
     type.value = types[0];
