@@ -345,8 +345,10 @@ def _listed(env: object) -> object:
 
     A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
     """
-    listed = isinstance(env, Iterable) and not isinstance(env, (str, Mapping))
-    return tuple(cast("Iterable[object]", env)) if listed else env
+    given: object = env
+    if isinstance(env, Iterable) and not isinstance(env, (str, Mapping)):
+        return tuple(cast("Iterable[object]", env))
+    return given
 
 
 def _check_version(version: object, title: str) -> None:
