@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from greenroom.cli.command_group import NOTHING_SAID, Imports
+from greenroom.cli.display.values import note
 from greenroom.cli.settings import Settings
 from greenroom.messages.core.errors import GreenroomError, HomeInUse, OrchestratorClosed, OrchestratorUnreachable
 
@@ -20,6 +21,8 @@ RETRY: Final = 0.05
 """Seconds between two attempts to become the orchestrator or to reach it."""
 SETTLING: Final = 30.0
 """Seconds that an orchestrator may take from locking a home until it takes commands, or until it has ended."""
+UNTOLD: Final = 2.0
+"""Seconds of waiting after which the person is told what is waited for."""
 
 MAPPED_BYTES: Final = 1024 * 1024
 """Size in bytes from which a block of memory returns to the kernel as soon as it is freed. Values may have 15 MB."""
@@ -34,6 +37,9 @@ def owner_name(home: "Home") -> str:
 def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T | U:
     """Ask the orchestrator that lives on the home, or become it, whichever is possible first.
 
+    Waits while another process holds the home and takes no commands: one that is starting or ending, or a short command
+    such as ``greenroom db check``. After some seconds a line on stderr says so.
+
     Args:
         settings: The home.
         ask: Sends commands to the orchestrator that lives there.
@@ -44,7 +50,8 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
     """
     from greenroom.workflows.control.access import contact
 
-    deadline = time.monotonic() + SETTLING
+    began = time.monotonic()
+    told = False
     while True:
         if contact.is_open(settings.home):
             try:
@@ -56,8 +63,12 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
                 return live()
             except HomeInUse as error:  # of a process that is about to take commands, or to stop
                 refused = error
-        if time.monotonic() > deadline or is_anothers(settings.home):
+        waited = time.monotonic() - began
+        if waited > SETTLING or is_anothers(settings.home):
             raise refused
+        if waited > UNTOLD and not told:
+            told = True
+            note("another process holds the home or its journal and takes no commands; waiting until it ends")
         time.sleep(RETRY)
 
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from greenroom import Client, GreenroomError
+from greenroom.workflows.home.home import OwnerLock, lock_path
 from tests.support import descendants, eventually
 
 pytestmark = pytest.mark.slow
@@ -173,6 +174,19 @@ def test_what_cannot_be_served_is_said_at_once(greenroom):
     assert "SyntaxError" in greenroom("serve", "torn.py", "--port", "0", code=2).err
     process, _ = serving(greenroom)
     assert "in use by another orchestrator" in greenroom("serve", "app.py", "--port", "0", code=2).err
+    ended(process)
+
+
+def test_it_waits_for_a_short_command_that_holds_the_journal(greenroom):
+    greenroom("run", "app.py:total", "-i", "a=1")
+    lock = OwnerLock(lock_path(greenroom.home / "journal.db"))
+    lock.acquire("the journal")
+    process = greenroom.start("serve", "app.py", "--port", "0")
+    try:
+        assert "waiting until it ends" in process.stderr.readline()
+    finally:
+        lock.release()
+    assert process.stdout.readline().startswith("serving on http://")
     ended(process)
 
 

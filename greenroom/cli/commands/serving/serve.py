@@ -76,14 +76,18 @@ def serve(
     from greenroom.cli.display.progress import tell_of_slow_imports
     from greenroom.cli.display.serve_news import told
     from greenroom.cli.hosting.log_file import log_to_home
-    from greenroom.cli.hosting.ownership import open_orchestrator
+    from greenroom.cli.hosting.ownership import open_orchestrator, settle
     from greenroom.messages.commands import ShowApp
     from greenroom.messages.refusals import check
     from greenroom.workflows.output.live_view import Printer
 
     output = False if quiet else Printer(runs=True)
+
+    def become() -> "Orchestrator":  # refused at once by an orchestrator that takes commands
+        return open_orchestrator(settings, output=output, imports=imports)
+
     try:
-        with told(), open_orchestrator(settings, output=output, imports=imports) as orchestrator:
+        with told(), settle(settings, become, become) as orchestrator:
             tell_of_slow_imports(orchestrator)
             for app in apps:  # an app that cannot be loaded is reported now, not at its first start
                 check(orchestrator.send(ShowApp(app=app)))
