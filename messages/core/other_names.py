@@ -234,6 +234,33 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ("guardrails output_validator validators", "it is `accept=`, a list of evaluators"),
         ("needs_approval", "its tools ask: `@tool(approve=True)`"),
     ),
+    "Retry": _names(
+        ("count max_attempts maximum_attempts tries", "it is `attempts=`, which counts the first"),
+        ("max_retries retries", "it is `attempts=`, which counts the first: one more than retries"),
+        ("backoff delay initial_delay initial_interval interval min_delay retry_delay wait", "it is `initial=`"),
+        ("backoff_coefficient backoff_factor backoff_rate exponential multiplier", "it is `factor=`"),
+        ("max_backoff max_interval maximum_interval max_wait", "it is `max_delay=`"),
+        ("deadline max_duration max_elapsed_time timeout total_timeout", "it is `within=`"),
+        ("exceptions retry_for retry_on retryable retryable_exceptions", "it is `on=`"),
+        ("ignore non_retryable non_retryable_error_types non_retryable_errors", "it is `never=`"),
+        ("retry_jitter_factor use_jitter", "it is `jitter=`, a share of the delay"),
+    ),
+    "Budget": _names(
+        ("cost cost_usd dollars max_cost max_cost_usd max_usd money", "it is `usd=`"),
+        ("max_tokens total_tokens total_tokens_limit", "it is `tokens=`"),
+        ("deadline duration max_duration max_time seconds time timeout wall_time", "it is `wall=`"),
+        ("calls max_attempts max_steps requests request_limit steps tool_calls", "it is `attempts=`"),
+    ),
+    "ModelLimit": _names(
+        ("requests requests_per_minute rate", "it is `rpm=`"),
+        ("tokens tokens_per_minute", "it is `tpm=`"),
+        ("limit max_concurrency parallel size", "it is `concurrency=`"),
+    ),
+    "Breaker": _names(
+        ("fail_max failure_threshold threshold", "it is `failures=`"),
+        ("interval window", "it is `within=`"),
+        ("recovery_timeout reset_timeout timeout", "it is `cooldown=`"),
+    ),
 }
 """For options, by what they were given to."""
 

@@ -6,12 +6,13 @@ from pydantic import Field
 
 from greenroom.messages.core.fields import Duration
 from greenroom.messages.core.message import Message
+from greenroom.messages.options.from_python import FromPython
 
 if TYPE_CHECKING:
     from greenroom.messages.core.times import Seconds
 
 
-class ModelLimit(Message):
+class ModelLimit(Message, metaclass=FromPython):
     """Limits of the requests to one model, from all workers and runs of an orchestrator.
 
     Attributes:
@@ -25,8 +26,12 @@ class ModelLimit(Message):
     tpm: int | None = Field(default=None, gt=0)
     concurrency: int | None = Field(default=16, gt=0)
 
+    if TYPE_CHECKING:  # as it is given, by position too
 
-class Breaker(Message):
+        def __init__(self, rpm: int | None = None, tpm: int | None = None, concurrency: int | None = 16) -> None: ...
+
+
+class Breaker(Message, metaclass=FromPython):
     """When calls of a failing model or tool are held back.
 
     After ``failures`` failures in a row, all within ``within`` seconds, the breaker opens: calls wait. After
@@ -46,4 +51,4 @@ class Breaker(Message):
 
     if TYPE_CHECKING:  # accepted types, which are more than the stored ones
 
-        def __init__(self, *, failures: int = 10, within: Seconds = 60.0, cooldown: Seconds = 15.0) -> None: ...
+        def __init__(self, failures: int = 10, within: Seconds = 60.0, cooldown: Seconds = 15.0) -> None: ...

@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, OwnShare, PriceAmount, Share, VariableName
 from greenroom.messages.core.message import Message
+from greenroom.messages.options.from_python import FromPython
 
 if TYPE_CHECKING:
     from greenroom.messages.core.times import Seconds
@@ -60,7 +61,7 @@ MAX_DELAY: Final = 60.0
 """Seconds: the longest delay between two attempts of a step whose author has not thought of it."""
 
 
-class Retry(Message):
+class Retry(Message, metaclass=FromPython):
     """How often and when a failed step is attempted again.
 
     The delay before attempt ``n + 1`` is ``initial * factor ** (n - 1)`` seconds, at most ``max_delay``. It varies at
@@ -92,7 +93,6 @@ class Retry(Message):
 
         def __init__(
             self,
-            *,
             attempts: int = 4,
             initial: Seconds = 1.0,
             factor: float = 2.0,
@@ -104,7 +104,7 @@ class Retry(Message):
         ) -> None: ...
 
 
-class Budget(Message):
+class Budget(Message, metaclass=FromPython):
     """Limits of what a run and its children use together. Once any of them is reached, no new attempt begins.
 
     Before a model is called, the most that the call may use is reserved. What it has used is settled afterwards.
@@ -128,7 +128,6 @@ class Budget(Message):
 
         def __init__(
             self,
-            *,
             usd: float | None = None,
             tokens: int | None = None,
             wall: Seconds | None = None,

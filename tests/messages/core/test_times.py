@@ -72,7 +72,7 @@ def test_every_number_of_seconds_is_taken_for_what_it_says_or_refused_with_a_sen
 @pytest.mark.parametrize("field", ["factor", "jitter"])
 @pytest.mark.parametrize("value", [INF, NAN, -1])
 def test_what_cannot_be_reckoned_with_is_refused(field: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=field):
+    with pytest.raises(ValueError, match=field):
         Retry(**{field: value})
 
 

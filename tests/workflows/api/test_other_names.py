@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,10 @@ import greenroom
 from greenroom import (
     LLM,
     AsyncRun,
+    Breaker,
+    Budget,
+    ModelLimit,
+    Retry,
     Run,
     RunFailed,
     Schedule,
@@ -48,10 +53,15 @@ OWNERS = {
     "session": Session,
     "schedule": Schedule,
 }
-FUNCTIONS = {"tool": tool, "evaluator": evaluator, "workflow": workflow, "session": session}
+MADE_BY_HAND = (Retry, Budget, ModelLimit, Breaker)
+FUNCTIONS: dict[str, Any] = {"tool": tool, "evaluator": evaluator, "workflow": workflow, "session": session} | {
+    options.__name__: options for options in MADE_BY_HAND
+}
 
 
 def options_of(function: str) -> set[str]:
+    if FUNCTIONS.get(function) in MADE_BY_HAND:
+        return {*FUNCTIONS[function].model_fields}
     return {*LLMOptions.__annotations__, "output"} if function == "LLM" else {*FUNCTIONS[function].__kwdefaults__}
 
 
@@ -140,7 +150,29 @@ def test_an_option_by_the_name_of_another_system_says_what_it_is_here(function):
             given(**{option: 1})
 
 
+@pytest.mark.parametrize("options", MADE_BY_HAND)
+def test_options_may_be_given_by_position_as_the_contract_lists_them(options):
+    defaults = options()
+    values = [getattr(defaults, name) for name in options.model_fields]
+    assert options(*values) == defaults
+    with pytest.raises(TypeError, match="takes at most"):
+        options(*values, None)
+    with pytest.raises(TypeError, match="twice"):
+        options(*values, **{next(iter(options.model_fields)): values[0]})
+
+
+@pytest.mark.parametrize("options", MADE_BY_HAND)
+def test_all_options_with_wrong_values_are_named_in_a_sentence(options):
+    wrong = {name: object() for name in options.model_fields}
+    with pytest.raises(ValueError, match=f"{options.__name__} has options that cannot be") as refused:
+        options(**wrong)
+    assert all(f"\n  {name}" in str(refused.value) for name in wrong)
+    assert "pydantic" not in str(refused.value)
+
+
 def test_a_misspelled_option_is_told_the_one_that_is_meant():
+    with pytest.raises(TypeError, match="did you mean 'attempts'"):
+        FUNCTIONS["Retry"](atempts=1)
     with pytest.raises(TypeError, match="did you mean 'timeout'"):
         tool(timout=1)
     with pytest.raises(TypeError, match="did you mean 'settings'"):
