@@ -166,7 +166,7 @@ class SessionDefinition(Definition):
             return next(iter(found.values()))
         if found:
             types = " and ".join(found)
-            what = f"it fits {types}: say which of them it is by the type's name"
+            what = f"it fits {types}: give the type that is meant (on the command line with --type)"
         else:
             fewest = min(map(len, faulty.values()))
             close = {each: wrong for each, wrong in faulty.items() if len(wrong) == fewest}

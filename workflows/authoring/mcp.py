@@ -321,6 +321,11 @@ def _check(
         wrong = f"has the command {command!r}: write a list of words, as in command=['python', 'server.py']"
     elif url is not None and not re.match(r"https?://[^/\s]+", url):
         wrong = f"has the URL {url!r}: write one that begins with http:// or https://"
+    elif url is not None and "@" in re.split(r"[/?#]", url, maxsplit=3)[2]:
+        wrong = (
+            "has a user or a password in its URL, which records and logs would show: leave out what stands before the "
+            "@, and send it as in headers={'Authorization': '$NAME'}, env=['NAME']"
+        )
     elif headers and command is not None:
         wrong = "has headers=, which only a server with url= is sent: pass the command variables with env="
     if wrong:

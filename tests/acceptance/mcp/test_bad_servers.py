@@ -69,6 +69,7 @@ def app(folder: Path, **options: Any) -> Path:
         ({}, "has neither command= nor url="),
         ({"command": "python server.py"}, "write a list of words"),
         ({"url": "localhost:80"}, "write one that begins with http:// or https://"),
+        ({"url": "https://otter:fish@a.example/mcp"}, "leave out what stands before the @"),
         ({"command": [PYTHON], "headers": {"a": "b"}}, "has headers=, which only a server with url= is sent"),
     ],
 )
