@@ -10,9 +10,11 @@ from typing import Any, Final, cast
 from pydantic import JsonValue
 
 from greenroom.actors.failures.inspection import (
+    BY_STATEMENT,
     attribute,
     bounded,
     cause_of,
+    class_attribute,
     members_of,
     message_of,
     mro_of,
@@ -147,22 +149,12 @@ def _args(error: BaseException) -> tuple[JsonValue, ...]:
 
 def _fields(error: BaseException) -> dict[str, JsonValue]:
     """Return the attributes of an exception that are JSON and short enough. Each is complete."""
-    found: dict[str, Any] = {}
-    for cls in reversed(mro_of(type(error))):
-        for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
-            if type(member) is MemberDescriptorType and name not in {
-                "obj",
-                "object",
-            }:  # slots, also of built-in classes
-                try:
-                    found[name] = member.__get__(error)
-                except AttributeError:  # the slot was never set
-                    continue
+    found = _slots(error)
     found |= attribute(error, "__dict__")
     fields: dict[str, JsonValue] = {}
     left = _FIELDS_BYTES
     for name, value in found.items():
-        if type(name) is not str or name.startswith("_") or not name.isidentifier() or value is None:
+        if type(name) is not str or name.startswith("_") or not name.isidentifier():
             continue
         if not (name in _OWN and isinstance(error, GreenroomError)):
             try:
@@ -173,6 +165,21 @@ def _fields(error: BaseException) -> dict[str, JsonValue]:
                 fields[name] = plain
                 left -= size + len(name)
     return fields
+
+
+def _slots(error: BaseException) -> dict[str, Any]:
+    """Return what an exception's slots hold, also those of built-in classes, which are None where nothing was set."""
+    found: dict[str, Any] = {}
+    for cls in reversed(mro_of(type(error))):
+        for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
+            if type(member) is MemberDescriptorType and name not in {"obj", "object"}:
+                try:
+                    value = member.__get__(error)
+                except AttributeError:  # the slot was never set
+                    continue
+                if value is not None or class_attribute(cls, "__flags__") & BY_STATEMENT:
+                    found[name] = value
+    return found
 
 
 def _data(value: object) -> tuple[JsonValue, int]:

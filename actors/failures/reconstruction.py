@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MemberDescriptorType, ModuleType, new_class
 from typing import Any, Final, TypeVar, cast
 
-from greenroom.actors.failures.inspection import attribute, class_attribute, mro_of
+from greenroom.actors.failures.inspection import BY_STATEMENT, attribute, class_attribute, mro_of
 from greenroom.messages.core import errors
 from greenroom.messages.core.errors import (
     RemoteError,
@@ -33,8 +33,6 @@ _APART: Final = (BaseExceptionGroup, StopIteration, StopAsyncIteration, StepFail
 would split a group and lose which call failed. This package's own exceptions already name the failed call."""
 _KEPT: Final = frozenset({"attempts", "call", "cause", "error", "fields", "outcome", "run_id", "step"})
 """Attributes of this package's exceptions. An author's class that overrides one of them is not combined with ours."""
-_BY_STATEMENT: Final = 1 << 9
-"""Flag of classes that were created by a ``class`` statement, not compiled into Python."""
 
 
 class _Both:
@@ -211,7 +209,7 @@ def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
     for cls in classes:
         if type(cls) not in {type, ABCMeta}:  # creating the class would call the author's code
             return None
-        if any(_takes_place(each) for each in mro_of(cls) if class_attribute(each, "__flags__") & _BY_STATEMENT):
+        if any(_takes_place(each) for each in mro_of(cls) if class_attribute(each, "__flags__") & BY_STATEMENT):
             return None
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     try:
@@ -234,7 +232,7 @@ def _blank(cls: type[Exception], args: tuple[Any, ...]) -> Exception:
         TypeError: That is impossible.
     """
     basic: Any = cls
-    while class_attribute(basic, "__flags__") & _BY_STATEMENT:
+    while class_attribute(basic, "__flags__") & BY_STATEMENT:
         basic = class_attribute(basic, "__base__")
     try:
         error = basic.__new__(cls, *args)

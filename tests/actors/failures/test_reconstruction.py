@@ -5,6 +5,7 @@
 import builtins
 import copy
 import pickle  # noqa: TID251  that users do it
+import subprocess
 import sys
 from abc import ABC
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Demanding(Base):
 class Slotted(Exception):
     __slots__ = ("code",)
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int | None) -> None:
         super().__init__(code)
         self.code = code
 
@@ -170,6 +171,13 @@ def test_fields_are_there_wherever_their_class_keeps_them() -> None:
     assert data.code == data.cause.code == 3
     assert (missing.errno, missing.filename) == (missing.cause.errno, missing.cause.filename) == (2, "file")
     assert (slotted.fields, data.fields) == ({"code": 4}, {"code": 3})
+
+
+def test_a_field_that_is_none_is_there_too() -> None:
+    slotted, output = raised_for(Slotted(None)), raised_for(subprocess.CalledProcessError(1, ["ls"]))
+    assert slotted.code is slotted.cause.code is None
+    assert output.stderr is output.stdout is output.cause.stderr is output.cause.stdout is None
+    assert "filename" not in raised_for(OSError("why")).fields  # those of built-in classes are None without a record
 
 
 def test_what_cannot_be_derived_from_is_caught_by_its_base() -> None:
