@@ -22,6 +22,7 @@ from greenroom.actors.failures.inspection import (
     notes_of,
 )
 from greenroom.actors.failures.limit_hints import limit_hint
+from greenroom.actors.failures.reconstruction import cause_made_again
 from greenroom.actors.failures.tracebacks import is_foreign, place, report
 from greenroom.messages.core.errors import (
     DefinitionError,
@@ -72,7 +73,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
     fatal = issubclass(cls, _HOPELESS) and not isinstance(error, StepFailed)  # a failed step may succeed later
     try:
         classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
-        return Failure(
+        failure = Failure(
             outcome=outcome,
             type=name_of(cls),
             message=_with_hint(error),
@@ -86,6 +87,9 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
             notes=notes_of(error),
             members=_members(error, [_MOST_MEMBERS]),
         )
+        again = cause_made_again(failure)
+        lost = again is not None and message_of(again) != message_of(error)
+        return failure.model_copy(update={"text_lost": True}) if lost else failure
     except BaseException as broken:  # noqa: BLE001  see above
         message = f"it cannot be described, because that raises {name_of(type(broken))}"
         return Failure(outcome=outcome, type=name_of(cls), message=message, fatal=fatal)
