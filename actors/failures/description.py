@@ -10,9 +10,11 @@ from typing import Any, Final, cast
 from pydantic import JsonValue
 
 from greenroom.actors.failures.inspection import (
+    BY_STATEMENT,
     attribute,
     bounded,
     cause_of,
+    class_attribute,
     members_of,
     message_of,
     mro_of,
@@ -20,6 +22,7 @@ from greenroom.actors.failures.inspection import (
     notes_of,
 )
 from greenroom.actors.failures.limit_hints import limit_hint
+from greenroom.actors.failures.reconstruction import cause_made_again
 from greenroom.actors.failures.tracebacks import is_foreign, place, report
 from greenroom.messages.core.errors import (
     DefinitionError,
@@ -70,7 +73,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
     fatal = issubclass(cls, _HOPELESS) and not isinstance(error, StepFailed)  # a failed step may succeed later
     try:
         classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
-        return Failure(
+        failure = Failure(
             outcome=outcome,
             type=name_of(cls),
             message=_with_hint(error),
@@ -84,6 +87,9 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
             notes=notes_of(error),
             members=_members(error, [_MOST_MEMBERS]),
         )
+        again = cause_made_again(failure)
+        lost = again is not None and message_of(again) != message_of(error)
+        return failure.model_copy(update={"text_lost": True}) if lost else failure
     except BaseException as broken:  # noqa: BLE001  see above
         message = f"it cannot be described, because that raises {name_of(type(broken))}"
         return Failure(outcome=outcome, type=name_of(cls), message=message, fatal=fatal)
@@ -147,22 +153,12 @@ def _args(error: BaseException) -> tuple[JsonValue, ...]:
 
 def _fields(error: BaseException) -> dict[str, JsonValue]:
     """Return the attributes of an exception that are JSON and short enough. Each is complete."""
-    found: dict[str, Any] = {}
-    for cls in reversed(mro_of(type(error))):
-        for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
-            if type(member) is MemberDescriptorType and name not in {
-                "obj",
-                "object",
-            }:  # slots, also of built-in classes
-                try:
-                    found[name] = member.__get__(error)
-                except AttributeError:  # the slot was never set
-                    continue
+    found = _slots(error)
     found |= attribute(error, "__dict__")
     fields: dict[str, JsonValue] = {}
     left = _FIELDS_BYTES
     for name, value in found.items():
-        if type(name) is not str or name.startswith("_") or not name.isidentifier() or value is None:
+        if type(name) is not str or name.startswith("_") or not name.isidentifier():
             continue
         if not (name in _OWN and isinstance(error, GreenroomError)):
             try:
@@ -173,6 +169,21 @@ def _fields(error: BaseException) -> dict[str, JsonValue]:
                 fields[name] = plain
                 left -= size + len(name)
     return fields
+
+
+def _slots(error: BaseException) -> dict[str, Any]:
+    """Return what an exception's slots hold, also those of built-in classes, which are None where nothing was set."""
+    found: dict[str, Any] = {}
+    for cls in reversed(mro_of(type(error))):
+        for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
+            if type(member) is MemberDescriptorType and name not in {"obj", "object"}:
+                try:
+                    value = member.__get__(error)
+                except AttributeError:  # the slot was never set
+                    continue
+                if value is not None or class_attribute(cls, "__flags__") & BY_STATEMENT:
+                    found[name] = value
+    return found
 
 
 def _data(value: object) -> tuple[JsonValue, int]:

@@ -11,6 +11,8 @@ TEXT_LIMIT: Final = 16 * 1024
 """Longest text of an exception, in characters."""
 MOST_NOTES: Final = 100
 """Most notes of an exception that are recorded, from the first."""
+BY_STATEMENT: Final = 1 << 9
+"""Flag of classes that were created by a ``class`` statement, not compiled into Python."""
 
 
 def attribute(error: BaseException, name: str) -> Any:

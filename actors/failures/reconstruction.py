@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MemberDescriptorType, ModuleType, new_class
 from typing import Any, Final, TypeVar, cast
 
-from greenroom.actors.failures.inspection import attribute, class_attribute, mro_of
+from greenroom.actors.failures.inspection import BY_STATEMENT, attribute, class_attribute, mro_of
 from greenroom.messages.core import errors
 from greenroom.messages.core.errors import (
     RemoteError,
@@ -33,8 +33,6 @@ _APART: Final = (BaseExceptionGroup, StopIteration, StopAsyncIteration, StepFail
 would split a group and lose which call failed. This package's own exceptions already name the failed call."""
 _KEPT: Final = frozenset({"attempts", "call", "cause", "error", "fields", "outcome", "run_id", "step"})
 """Attributes of this package's exceptions. An author's class that overrides one of them is not combined with ours."""
-_BY_STATEMENT: Final = 1 << 9
-"""Flag of classes that were created by a ``class`` statement, not compiled into Python."""
 
 
 class _Both:
@@ -52,7 +50,7 @@ class _Both:
         """Skip the other bases."""
 
     def __str__(self) -> str:
-        """Return the message of this package's exception."""
+        """Return the message of this package's exception, or the recorded text of the author's."""
         return str(attribute(cast("BaseException", self), "__dict__")["_sentence"])
 
     def __repr__(self) -> str:
@@ -93,7 +91,7 @@ def reconstructed(error: E, failure: Failure) -> E:
 
 def with_cause(error: E, failure: Failure) -> E:
     """Attach to an error what was raised elsewhere, and where. Return the error."""
-    error.cause = _cause(failure)
+    error.cause = cause_made_again(failure)
     if isinstance(error, RunFailed):
         error.failure = failure
     error.fields = dict(failure.fields)
@@ -115,7 +113,7 @@ def with_location(error: E, failure: Failure) -> E:
     return with_cause(error, failure)
 
 
-def _cause(failure: Failure) -> Exception | None:
+def cause_made_again(failure: Failure) -> Exception | None:
     """Return the exception that was raised; None if there was none."""
     if not failure.classes:
         return None
@@ -123,11 +121,14 @@ def _cause(failure: Failure) -> Exception | None:
     if found is None:
         args: tuple[Any, ...] = failure.args if failure.args is not None else (failure.message,)
         if failure.members:
-            members = [_cause(each) for each in failure.members]
+            members = [cause_made_again(each) for each in failure.members]
             args = (failure.fields.get("message", failure.message), [each for each in members if each is not None])
         classes = _loaded(failure.classes[:1])
         try:
-            found = _blank(classes[0], args)
+            telling = _telling(classes[0]) if failure.text_lost else None
+            found = _blank(telling or classes[0], args)
+            if telling is not None:
+                attribute(found, "__dict__")["_sentence"] = failure.message
             _fill(found, failure.fields)
         except (IndexError, TypeError):  # its class is not loaded, or needs its own code to be created
             found = RemoteError(
@@ -211,7 +212,7 @@ def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
     for cls in classes:
         if type(cls) not in {type, ABCMeta}:  # creating the class would call the author's code
             return None
-        if any(_takes_place(each) for each in mro_of(cls) if class_attribute(each, "__flags__") & _BY_STATEMENT):
+        if any(_takes_place(each) for each in mro_of(cls) if class_attribute(each, "__flags__") & BY_STATEMENT):
             return None
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     try:
@@ -220,6 +221,11 @@ def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
     except TypeError:  # some classes cannot be subclassed, or not together
         return None
     return made
+
+
+def _telling(cls: type[Exception]) -> type[Exception] | None:
+    """Create a class of the author's whose instances have the recorded text; None if that is impossible."""
+    return _combined(cast("Any", cls), ()) if type(cls) in {type, ABCMeta} else None
 
 
 def _takes_place(cls: type) -> bool:
@@ -234,7 +240,7 @@ def _blank(cls: type[Exception], args: tuple[Any, ...]) -> Exception:
         TypeError: That is impossible.
     """
     basic: Any = cls
-    while class_attribute(basic, "__flags__") & _BY_STATEMENT:
+    while class_attribute(basic, "__flags__") & BY_STATEMENT:
         basic = class_attribute(basic, "__base__")
     try:
         error = basic.__new__(cls, *args)

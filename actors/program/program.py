@@ -97,7 +97,7 @@ class Program:
         self._returned = False
         """Whether the code has ended without an exception."""
         self.finished = False
-        """True once the workflow has returned or raised; no outcome is delivered after that."""
+        """True once the workflow has returned or raised. After that no outcome is delivered, nothing asked for."""
         self.ended = False
         """True once the host has dropped the program."""
         self.silent = self._recorded > 0 or bool(start.known) or start.trial
@@ -299,7 +299,7 @@ class Program:
         if self._comparison is not None:
             self._comparison.emits(key, number, known=known)
             self.finished |= self._comparison.found is not None
-        if not known and not self.ended:
+        if not known and not (self.ended or self.finished):
             self._commands.add(EmitValue(key=key, number=number, channel=channel, value=value))
         self._backpressure.passed(size)
 
@@ -439,7 +439,7 @@ class Program:
         if self._comparison is not None:
             self._comparison.asks(command)
             self.finished |= self._comparison.found is not None
-        if command.key not in self._known and not self.ended:
+        if command.key not in self._known and not (self.ended or self.finished):
             self._commands.request(command)
 
     def _withdraw(self, key: str) -> None:

@@ -137,6 +137,8 @@ class Failure(Message):
     path."""
     fields: dict[str, Shown] = Field(default_factory=dict)
     """The exception's attributes, as far as they are JSON and short."""
+    text_lost: bool = False
+    """True if an exception with these ``args`` and ``fields`` alone would have another text than it had, or none."""
     notes: tuple[str, ...] = ()
     """Notes added with ``add_note``."""
     members: tuple["Failure", ...] = ()

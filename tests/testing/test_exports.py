@@ -56,6 +56,28 @@ async def busy(state: Totals, lines: list[str]) -> dict[str, str]:
 async def fails(line: str) -> str:
     return await note(line)
 
+async def left(ways: list[str]) -> None:
+    try:
+        await sleep(86_400)
+    finally:
+        await asyncio.gather(*(CLEANUPS[way]() for way in ways), return_exceptions=True)
+
+CLEANUPS = {
+    "step": lambda: note("clean"),
+    "child": lambda: run(child, "clean"),
+    "sleep": lambda: sleep(1),
+    "receive": lambda: receive(Word),
+    "approve": lambda: approve("clean"),
+    "emit": lambda: emit("clean"),
+    "tell": lambda: chat.tell("ada", Word(word="clean")),
+}
+
+@workflow
+async def leaves(line: str, ways: list[str]) -> str:
+    task = asyncio.create_task(left(ways))
+    await asyncio.sleep(0)
+    return await note(line)
+
 class Word(BaseModel):
     word: str
 
@@ -188,6 +210,16 @@ def test_a_failed_a_waiting_and_a_cancelled_run_are_replayed_too(orchestrator, s
     run.cancel("enough")
     wait_for(run, status="cancelled")
     replay_export(scene.export("w"), waits)
+
+
+@pytest.mark.parametrize("line", ["a", "bad"])
+def test_what_tasks_ask_for_when_the_end_of_the_workflow_cancels_them_is_no_difference(orchestrator, scene, line):
+    leaves = scene.app.leaves
+    run = orchestrator.start(leaves, line, [*scene.app.CLEANUPS], id="leaves-1")
+    wait_for(run, status="failed" if line == "bad" else "completed")
+    assert [step.key for step in run.steps()] == ["note#1"]
+    replay_export(scene.export(run.id), leaves)
+    assert scene.effects() == [line]
 
 
 def test_each_message_of_a_session_is_replayed(orchestrator, scene):

@@ -5,6 +5,7 @@
 import builtins
 import copy
 import pickle  # noqa: TID251  that users do it
+import subprocess
 import sys
 from abc import ABC
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Demanding(Base):
 class Slotted(Exception):
     __slots__ = ("code",)
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int | None) -> None:
         super().__init__(code)
         self.code = code
 
@@ -170,6 +171,42 @@ def test_fields_are_there_wherever_their_class_keeps_them() -> None:
     assert data.code == data.cause.code == 3
     assert (missing.errno, missing.filename) == (missing.cause.errno, missing.cause.filename) == (2, "file")
     assert (slotted.fields, data.fields) == ({"code": 4}, {"code": 3})
+
+
+def test_a_field_that_is_none_is_there_too() -> None:
+    slotted, output = raised_for(Slotted(None)), raised_for(subprocess.CalledProcessError(1, ["ls"]))
+    assert slotted.code is slotted.cause.code is None
+    assert output.stderr is output.stdout is output.cause.stderr is output.cause.stdout is None
+    assert "filename" not in raised_for(OSError("why")).fields  # those of built-in classes are None without a record
+
+
+class Refused(Exception):
+    def __init__(self, answer: object, status: int) -> None:
+        super().__init__(answer, status)
+        self.answer = answer
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.answer.__dict__['reason']} ({self.status})"
+
+
+def test_a_cause_has_the_text_that_was_raised_also_where_it_is_made_of_what_is_not_recorded() -> None:
+    answer = type("Answer", (), {})()
+    answer.reason = "too late"
+    for error in [
+        Refused(answer, 409),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range(128)"),
+        subprocess.CalledProcessError(1, ["ls"]),
+        KeyError("k"),
+    ]:
+        cause = raised_for(error).cause
+        for same in (cause, copy.copy(cause)):
+            assert isinstance(same, type(error))
+            assert (type(same).__name__, str(same)) == (type(error).__name__, str(error))
+            assert repr(same)
+    assert raised_for(Refused(answer, 409)).cause.status == 409
+    assert type(raised_for(KeyError("k")).cause) is KeyError
 
 
 def test_what_cannot_be_derived_from_is_caught_by_its_base() -> None:
