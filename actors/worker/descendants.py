@@ -5,9 +5,20 @@ child, including daemons that called ``setsid``. "No child" therefore means "no 
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 from pathlib import Path
+from typing import Final
+
+_PR_GET_CHILD_SUBREAPER: Final = 37
+_prctl: Final = ctypes.CDLL(None).prctl
+
+
+def adopts_orphans() -> bool:
+    """Return whether this process is still a subreaper, without which daemons escape ``kill_descendants``."""
+    answer = ctypes.c_int()
+    return _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0) == 0 and answer.value == 1
 
 
 def kill_descendants() -> int:

@@ -29,6 +29,7 @@ from importlib import import_module
 from math import ceil
 from typing import Any, Final, NamedTuple, cast
 
+from greenroom.actors.worker.descendants import adopts_orphans
 from greenroom.messages.frames.worker import WorkerSpec
 
 THREADS_END: Final = 0.1
@@ -116,6 +117,23 @@ def _set_environ(environ: dict[bytes, bytes]) -> None:
     time.tzset()
 
 
+def _user() -> tuple[Any, ...]:
+    return os.getresuid(), os.getresgid(), os.getgroups()
+
+
+def _root_folder() -> tuple[int, ...]:
+    return os.stat("/")[1:3]  # noqa: PTH116  a Path takes longer
+
+
+def _blocking() -> tuple[bool, ...]:
+    return tuple(map(os.get_blocking, _STANDARD))
+
+
+def _set_blocking(blocking: tuple[bool, ...]) -> None:
+    for number, blocks in zip(_STANDARD, blocking, strict=True):
+        os.set_blocking(number, blocks)
+
+
 def _locale() -> str:
     return locale.setlocale(locale.LC_ALL)
 
@@ -169,7 +187,9 @@ SETTINGS: Final = (
     Setting("environment", _environ, _set_environ),
     Setting("locale", _locale, _set_locale),
     Setting("nice value", partial(os.getpriority, os.PRIO_PROCESS, 0), _final),
-    Setting("user", os.getresuid, _final),
+    Setting("user or its groups", _user, _final),
+    Setting("root folder", _root_folder, _final),
+    Setting("hold on processes that lose their parent", adopts_orphans, _final),  # those that have escaped end with it
     Setting("scheduler", partial(os.sched_getscheduler, 0), _final),
     Setting("processors", partial(os.sched_getaffinity, 0), _set_processors),
     Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
@@ -184,6 +204,7 @@ SETTINGS: Final = (
     Setting("default socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Setting("fault handler", faulthandler.is_enabled, _set_fault_handler),
     Setting("standard streams", _streams, _set_streams),
+    Setting("blocking of standard streams", _blocking, _set_blocking),  # a program may have changed it, such as node
     Setting("module path", partial(getattr, sys, "path"), _set_path),
     Setting("arguments", partial(getattr, sys, "argv"), _set_arguments),
     Setting("warning filters", partial(getattr, warnings, "filters"), _set_filters),

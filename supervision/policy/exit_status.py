@@ -14,6 +14,8 @@ _NEAR: Final = 0.9
 """Share of its memory limit that a process must have reached for an unexplained death to count as out of memory."""
 MORE_MEMORY: Final = "`memory_mb=` gives it more"
 _OUT_OF_MEMORY_TEXTS: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
+_NO_OBJECT: Final = "PyObject pointer is null"
+"""What code in Rust, such as pydantic's, panics with where Python made no object. The reason is printed before."""
 
 
 @frozen
@@ -152,7 +154,7 @@ def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> 
             return "the kernel killed it because memory ran out"
         return f"killed by a signal nobody here sent, at {peak:.0f} MiB of {limit} MiB; {MORE_MEMORY}" if near else ""
     said = _last_lines(evidence.stderr)
-    if any(text in said for text in _OUT_OF_MEMORY_TEXTS):
+    if any(text in said for text in _OUT_OF_MEMORY_TEXTS) or (_NO_OBJECT in said and "MemoryError" in evidence.stderr):
         return (
             f"an allocation failed under its limit of {limit} MiB; {MORE_MEMORY}"
             if limit is not None

@@ -99,7 +99,7 @@ def reset_signals() -> None:
     for number in CAUGHT_AND_IGNORED:
         linux.catch_and_ignore(number)
     faulthandler.unregister(signal.SIGUSR1)  # an app's handler would keep the worker's from being installed
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker's faulthandler listens
+    linux.catch_and_ignore(signal.SIGUSR1)  # until the worker's faulthandler listens; no step can set this handler
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

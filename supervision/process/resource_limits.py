@@ -43,6 +43,8 @@ def apply_limits(limits: Limits) -> None:
     if limits.memory_mb is not None:
         most = limits.memory_mb * MIB
         _limit(resource.RLIMIT_DATA, most, most + MOST_STACKS * _stack_bytes())
+        # Code in Rust that is out of memory, such as pydantic's, would describe its stack, and wait for ever.
+        os.environ.pop("RUST_BACKTRACE", None)
     if limits.cpu is not None:
         _limit(resource.RLIMIT_CPU, math.ceil(limits.cpu), UNLIMITED)  # a worker raises it for each further attempt
     if limits.workdir is not None:

@@ -60,6 +60,11 @@ def keep_memory():
     kept.append(bytearray(300 << 20))
 
 
+def write_without_waiting():
+    for number in range(3):
+        os.set_blocking(number, False)
+
+
 def alarm_soon():
     signal.alarm(1)
     faulthandler.dump_traceback_later(0.5, exit=True)
@@ -69,6 +74,7 @@ CHANGES = {
     "handler": lambda: signal.signal(signal.SIGTERM, handler),
     "ignored": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     "stack signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_DFL),
+    "ignored stack signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
     "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM}),
     "wakeup": lambda: signal.set_wakeup_fd(socket.socketpair()[0].detach(), warn_on_full_buffer=False),
     "alarm": alarm_soon,
@@ -95,6 +101,7 @@ CHANGES = {
     "folder": lambda: os.chdir("/"),
     "file mask": lambda: os.umask(0o777),
     "descriptors": lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 1),
+    "streams that do not wait": write_without_waiting,
     "processors": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
     "child": lambda: kept.append(subprocess.Popen(["sleep", "1000"])),
     "open files": lambda: lower(resource.RLIMIT_NOFILE),
@@ -173,6 +180,7 @@ def look() -> dict[str, object]:
         ],
         "loop": current_loop(),
         "stdout": [sys.stdout.name, sys.stdout.fileno(), os.fstat(1).st_ino],
+        "blocking": [os.get_blocking(number) for number in range(3)],
         "seeded": seeded,
         "folder": os.getcwd(),
         "mask": os.umask(0o22),

@@ -76,6 +76,12 @@ def test_a_lost_backend_blames_nobody() -> None:
         Evidence(status=exited(1), memory_limit_mb=100, stderr="Traceback\n  x\nMemoryError\n"),
         Evidence(status=exited(1), stderr="memory allocation of 4096 bytes failed\n"),
         Evidence(
+            status=exited(1),
+            stderr="MemoryError: \n\nthread panicked\nTraceback (most recent call last):\n"
+            + "  a frame\n" * 50
+            + "pyo3_runtime.PanicException: PyObject pointer is null\n",
+        ),
+        Evidence(
             status=killed(signal.SIGABRT),
             stderr="terminate called\n  what():  std::bad_alloc\nFatal Python error: Aborted\n\n" + "a frame\n" * 50,
         ),
@@ -94,6 +100,7 @@ def test_the_end_of_memory_is_recognised(evidence: Evidence) -> None:
         Evidence(status=killed(signal.SIGKILL), kernel_oom=True, injected=(signal.SIGKILL,)),
         Evidence(status=killed(signal.SIGKILL), memory_limit_mb=100, peak_memory_mb=50.0),
         Evidence(status=exited(0), stderr="MemoryError"),
+        Evidence(status=exited(1), stderr="pyo3_runtime.PanicException: PyObject pointer is null\n"),
         Evidence(status=exited(1), stderr="MemoryError: caught and logged\n" + "later lines\n" * 10),
         Evidence(status=killed(signal.SIGSEGV), memory_limit_mb=100, peak_memory_mb=20.0),
     ],

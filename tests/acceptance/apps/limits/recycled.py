@@ -1,13 +1,14 @@
 """Tools that spoil the process they run in, and ones that go on to read what is sent to it after they have answered."""
 
 import asyncio
+import ctypes
 import os
 import resource
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ from greenroom.messages.frames.worker import Completed, Execute, Stop
 
 ONCE = Retry(attempts=1)
 kept: list[object] = []
+
+
+def let_orphans_go() -> None:
+    """See to it that no process below this one comes to it when it loses its parent."""
+    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+BY_ONE_CALL: dict[str, Callable[[], object]] = {
+    "orphans": let_orphans_go,
+    "group": lambda: os.setgid(12345),
+    "groups": lambda: os.setgroups([12345]),
+    "root folder": lambda: os.chroot("/proc"),
+}
 
 
 @tool(retry=ONCE)
@@ -35,9 +49,32 @@ def spoil(how: str) -> int:
         os.nice(19)
     elif how == "thread":
         threading.Thread(target=threading.Event().wait, daemon=True).start()
+    elif how in BY_ONE_CALL:
+        BY_ONE_CALL[how]()
     elif how == "state":
         kept.append("broken")
     return os.getpid()
+
+
+@tool(retry=ONCE)
+def leave_a_daemon() -> int:
+    """Leave a process that this one no longer knows, and return its pid."""
+    let_orphans_go()
+    there, tell = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(tell, os.getpid().to_bytes(4, "big"))
+            time.sleep(1000)
+        os._exit(0)
+    os.wait()
+    return int.from_bytes(os.read(there, 4), "big")
+
+
+@workflow
+async def leaving() -> int:
+    """Leave a process behind."""
+    return await leave_a_daemon()
 
 
 @tool(retry=ONCE)

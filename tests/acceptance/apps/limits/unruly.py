@@ -1,5 +1,6 @@
 """Tools that break a limit when they are told to, and answer otherwise."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -54,6 +55,18 @@ def leak(how: str) -> str:
     while how == "leak":
         kept.append(bytearray(10 << 20))
     return "fine"
+
+
+kept: list[object] = []
+
+
+@tool(retry=ONCE, crash_attempts=1, timeout=20, memory_mb=300)
+def fill(piece_bytes: int, items: int) -> list[str]:
+    """Keep all memory that there is, in pieces of so many bytes, and have a result that needs some more."""
+    with contextlib.suppress(MemoryError):
+        while True:
+            kept.append(bytearray(piece_bytes))
+    return ["x" * 100] * items
 
 
 @tool(retry=ONCE, crash_attempts=1, timeout=30, cpu=1)
@@ -123,6 +136,15 @@ async def call(tool_name: str, how: str) -> str:
     """Call one tool; its failure is the result, as an agent would be told."""
     try:
         return await TOOLS[tool_name](how)
+    except StepFailed as error:
+        return f"failed: {error}"
+
+
+@workflow
+async def overfill(piece_bytes: int, items: int) -> str:
+    """Have a result for which there is no memory left."""
+    try:
+        return str(len(await fill(piece_bytes, items)))
     except StepFailed as error:
         return f"failed: {error}"
 

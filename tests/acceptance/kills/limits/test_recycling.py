@@ -11,6 +11,7 @@ from tests.acceptance.apps.limits import recycled
 from tests.acceptance.harness import is_over
 from tests.support import eventually, is_in_memory
 
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this to its process")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
@@ -27,13 +28,30 @@ def start(tmp_path, home, mark):
         orchestrator.close()
 
 
-@pytest.mark.parametrize("how", ["descriptors", "all open", "nice", "thread"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "descriptors",
+        "all open",
+        "nice",
+        "thread",
+        "orphans",
+        pytest.param("group", marks=as_root),
+        pytest.param("groups", marks=as_root),
+        pytest.param("root folder", marks=as_root),
+    ],
+)
 def test_a_worker_that_a_step_has_spoilt_does_no_further_work(start, how):
     orchestrator = start(size=4)
     spoilt, *pids = orchestrator.start(recycled.spoiling, how, 20).result(60)
     assert spoilt not in pids
     assert sum(worker.restarts for worker in orchestrator.workers()) == 0
     assert sum(worker.replacements for worker in orchestrator.workers()) == 1
+
+
+def test_a_daemon_that_its_worker_no_longer_knows_ends_with_it(start):
+    daemon = start(size=1).start(recycled.leaving).result(60)
+    eventually(lambda: is_over(daemon), 10, what="the end of the daemon")
 
 
 def test_what_only_shows_in_failures_costs_three_of_them(start):

@@ -66,6 +66,20 @@ def test_what_breaks_a_limit_fails_in_time_and_the_next_call_works(
 
 
 @pytest.mark.parametrize(
+    ("piece_bytes", "items"), [(1 << 20, 100_000), (1 << 14, 10_000), (1 << 10, 10_000), (100, 10_000)]
+)
+def test_a_result_for_which_no_memory_is_left_fails_in_time_and_names_the_limit_unless_it_still_fits(
+    tmp_path, mark, monkeypatch, piece_bytes, items
+):
+    monkeypatch.setenv("RUST_BACKTRACE", "1")  # pydantic's code would describe its stack, and has no memory for that
+    with Orchestrator(home=tmp_path / "home", durability="process", output=False) as orchestrator:
+        run = orchestrator.start(unruly.overfill, piece_bytes, items)
+        result = run.result(60)
+        assert result == str(items) or "`memory_mb=` gives it more" in result
+        assert run.steps()[0].attempts[0].outcome != "timeout"
+
+
+@pytest.mark.parametrize(
     ("workflow", "said"), [(unruly.let_fail, ["40"]), (unruly.wrap, []), (unruly.let_child_fail, ["40"])]
 )
 def test_a_failed_run_names_the_limit_of_its_tool_and_no_other(orchestrator, workflow, said):
