@@ -52,10 +52,6 @@ async def busy(state: Totals, lines: list[str]) -> dict[str, str]:
     stamp = f"{now().isoformat()} {uuid4()} {random():.3f}"
     return {"text": text, "child": by, "stamp": stamp}
 
-@workflow
-async def fails(line: str) -> str:
-    return await note(line)
-
 async def left(ways: list[str]) -> None:
     try:
         await sleep(86_400)
@@ -76,6 +72,10 @@ CLEANUPS = {
 async def leaves(line: str, ways: list[str]) -> str:
     task = asyncio.create_task(left(ways))
     await asyncio.sleep(0)
+    return await note(line)
+
+@workflow
+async def fails(line: str) -> str:
     return await note(line)
 
 class Word(BaseModel):
