@@ -32,6 +32,12 @@ def unwritable(value: object, error: Exception, write: Callable[[Any], object]) 
                 f"{prefix(place)}the text {part!r:.100} holds half a surrogate pair, which JSON cannot carry; hand on "
                 '`text.encode(errors="replace").decode()` in its place'
             )
+        if isinstance(part, (bytes, bytearray)) and "utf-8" in said and not _is_utf_8(part):
+            return (
+                f"{prefix(place)}these bytes are no text, as which a model's bytes are written; give the model "
+                '`model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")`, or a dataclass that as '
+                "`__pydantic_config__`"
+            )
         if _failure(part, write) == _identity(error):
             why = f" ({said})" if own else ""
             return f"{prefix(place)}{_kind(part)} has no form in JSON{why}; {_plain(part)}"
@@ -42,6 +48,14 @@ def _is_text(part: str) -> bool:
     try:
         part.encode()
     except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_utf_8(part: bytes | bytearray) -> bool:
+    try:
+        part.decode()
+    except UnicodeDecodeError:
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from greenroom.actors.values.conversion import AnyJson, ValueConverter, write_state
 from greenroom.messages.core.errors import NotSerializable
@@ -168,3 +168,38 @@ def _holders(value: Any) -> list[Any]:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     here = [value] if isinstance(value, (list, dict)) and (value or isinstance(value, dict)) else []
     return here + [holder for each in inner for holder in _holders(each)]
+
+
+class Blob(BaseModel):
+    parts: list[bytes] = []
+
+
+@dataclass
+class Chunk:
+    raw: bytes
+
+
+@pytest.mark.parametrize(
+    ("value", "place"), [(Blob(parts=[b"a", b"\xff"]), r"parts\[1\]"), (Chunk(b"\xff"), "raw"), ([Chunk(b"\xff")], "")]
+)
+def test_bytes_of_a_model_that_are_no_text_are_named_with_what_lets_them_pass(value: Any, place: str) -> None:
+    annotation = list[Chunk] if isinstance(value, list) else type(value)
+    with pytest.raises(NotSerializable, match=f"{place}: these bytes are no text.*ser_json_bytes"):
+        ValueConverter(annotation, "it").encode(value)
+
+
+def test_bytes_of_a_state_that_are_no_text_are_named_too() -> None:
+    with pytest.raises(NotSerializable, match=r"parts\[0\]: these bytes are no text"):
+        write_state(Blob(parts=[b"\xff"]), "the state")
+
+
+class Encoded(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    parts: list[bytes] = []
+
+
+@given(st.lists(st.binary()))
+def test_a_model_configured_as_the_sentence_says_carries_any_bytes(parts: list[bytes]) -> None:
+    form = ValueConverter(Encoded, "it")
+    assert form.decode(form.encode(Encoded(parts=parts))).parts == parts
