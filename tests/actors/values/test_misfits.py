@@ -179,13 +179,10 @@ class Chunk:
     raw: bytes
 
 
-@pytest.mark.parametrize(
-    ("value", "place"), [(Blob(parts=[b"a", b"\xff"]), r"parts\[1\]"), (Chunk(b"\xff"), "raw"), ([Chunk(b"\xff")], "")]
-)
+@pytest.mark.parametrize(("value", "place"), [(Blob(parts=[b"a", b"\xff"]), r"parts\[1\]"), (Chunk(b"\xff"), "raw")])
 def test_bytes_of_a_model_that_are_no_text_are_named_with_what_lets_them_pass(value: Any, place: str) -> None:
-    annotation = list[Chunk] if isinstance(value, list) else type(value)
     with pytest.raises(NotSerializable, match=f"{place}: these bytes are no text.*ser_json_bytes"):
-        ValueConverter(annotation, "it").encode(value)
+        ValueConverter(type(value), "it").encode(value)
 
 
 def test_bytes_of_a_state_that_are_no_text_are_named_too() -> None:

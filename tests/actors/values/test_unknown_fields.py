@@ -191,7 +191,7 @@ def test_a_typo_never_makes_another_message_of_one(handler: Any, value: Any) -> 
 
 
 def test_a_message_that_fits_two_types_is_refused_with_their_names_unless_it_says_which() -> None:
-    with pytest.raises(InvalidInput, match="it fits Say and Shout: say which"):
+    with pytest.raises(InvalidInput, match="it fits Say and Shout: give the type"):
         take(talks, {"text": "a"})
     assert take(talks, {"text": "a"}, "Say") == "Say"
     assert take(talks, {"text": "a"}, "Shout") == "Shout"
