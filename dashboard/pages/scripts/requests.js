@@ -59,7 +59,7 @@ export function newest(question) {
 }
 
 /** Send a request below /api/v1. Return what came, and the cursor of that list's next page; "" if this is the last. */
-export async function ask(place, { method = "GET", query = {}, body, signal } = {}) {
+export async function ask(place, { method = "GET", query = {}, body, key, again, signal } = {}) {
   const given = new URLSearchParams();
   for (const [name, each] of Object.entries(query)) if (each !== "" && each !== undefined) given.append(name, each);
   checkPath(place);
@@ -67,14 +67,17 @@ export async function ask(place, { method = "GET", query = {}, body, signal } = 
   try {
     answer = await fetch(`${base}/api/v1${place}${given.size ? `?${given}` : ""}`, {
       method,
-      headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
+      headers: headers({
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...(key ? { "Idempotency-Key": key } : {}),
+      }),
       body,
       signal,
     });
     text = await answer.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    const done = method === "GET" ? "" : ". It may have done what you asked: look before you ask again";
+    const next = again ? "ask again as it is, and it is done once" : "look before you ask again";
+    const done = method === "GET" ? "" : `. It may have done what you asked: ${next}`;
     throw new Error(`The server does not answer: ${error.message}${done}`);
   }
   const kind = answer.headers.get("content-type") ?? "";
@@ -96,6 +99,47 @@ export async function read(place, query, signal) {
 
 /** Send a command. `body` is an object, or JSON text that is sent as it is. */
 export async function command(place, body) {
-  const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
-  return (await ask(place, { method: "POST", body: text })).found;
+  return (await ask(place, { method: "POST", body: written(body) })).found;
+}
+
+const unanswered = new Map(); // what tells the commands below from others, where no answer came, by what was sent
+
+/**
+ * Send a command that the server does once, however often a person sends it until an answer comes.
+ *
+ * `starts` names the workflow of the run that the command starts: then the run's id tells it from others, otherwise a key.
+ */
+export async function commandOnce(place, body, starts) {
+  const text = written(body);
+  const sent = `${place} ${text}`;
+  const mark = unanswered.get(sent) ?? marking();
+  unanswered.set(sent, mark);
+  const told = starts ? { body: withMember(text, "id", runId(starts, mark)) } : { body: text, key: mark };
+  try {
+    const { found } = await ask(place, { method: "POST", again: true, ...told });
+    unanswered.delete(sent);
+    return found;
+  } catch (error) {
+    if (error.status < 500) unanswered.delete(sent); // a proxy answers with 502 or 504 what may have been done
+    throw error;
+  }
+}
+
+function marking() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Return an id for a run, of the characters that chosen ids may have. */
+function runId(workflow, mark) {
+  return `${workflow.replace(/[^A-Za-z0-9._-]/g, "").slice(0, 180)}-${mark}`;
+}
+
+/** Return the JSON text of an object with one more member; its other members stay as they are written. */
+function withMember(text, name, given) {
+  const members = [text.trim().slice(1, -1).trim(), `${JSON.stringify(name)}:${JSON.stringify(given)}`];
+  return `{${members.filter(Boolean).join(",")}}`;
+}
+
+function written(body) {
+  return body === undefined || typeof body === "string" ? body : JSON.stringify(body);
 }

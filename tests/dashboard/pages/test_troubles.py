@@ -10,6 +10,7 @@ import pytest
 
 from greenroom.dashboard.server import Server
 from tests.dashboard.apps import offered, passing_on
+from tests.dashboard.apps.asked import Note, desk
 from tests.dashboard.conftest import APP, start
 
 Rule = Callable[[BaseHTTPRequestHandler], str | None]
@@ -29,7 +30,8 @@ def between(server: Server) -> Iterator[Callable[[Rule], str]]:
             def do_GET(self) -> None:
                 verdict = rule(self)
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {"Authorization": self.headers["Authorization"]}
+                passed = ("Authorization", "Content-Type", "Idempotency-Key")
+                headers = {name: self.headers[name] for name in passed if name in self.headers}
                 with httpx.Client(base_url=server.url, trust_env=False) as http:
                     answer = http.request(self.command, self.path, headers=headers, content=body)
                 if verdict == "cut":
@@ -114,6 +116,40 @@ def test_a_command_without_an_answer_may_have_been_done_and_a_page_of_a_proxy_is
         assert orchestrator.get(given).result(30) == 2
 
 
+def test_what_is_sent_again_because_no_answer_came_is_done_once(browse, between, orchestrator):
+    start(orchestrator, "total", "origin", a=1).result(30)
+    lost = ["", "", ""]
+    page = browse(
+        "index.html", url=between(lambda request: "cut" if request.command == "POST" and lost.pop() else None)
+    )
+
+    def twice(send: Callable[[], Any]) -> None:
+        lost[:] = ["", "lost"]
+        send()
+        page.shows("ask again as it is, and it is done once")
+        send()
+        page.do("until", text="ask again as it is", gone=True)
+
+    page.do("unfold", text="Start a run")
+    page.shows("Workflow")
+    page.do("type", label="Workflow", text="total", within=["Start a run"])
+    page.do("type", label="Arguments", text='{"a": 5}', within=["Start a run"])
+    twice(lambda: page.do("submit", text="Start", within=["Start a run", "Arguments"]))
+    assert len(orchestrator.runs(name="total")) == 2
+    page.do("open", hash="#run/origin")
+    twice(lambda: page.do("click", text="Fork"))
+    assert len(orchestrator.runs(name="total")) == 3
+    page.do("open", hash="#session/chat/ada")
+    page.shows("Message")
+    page.do("type", label="Message", text='{"text": "spell"}')
+    twice(lambda: page.do("submit", text="Send"))
+    page.shows("1 Word", "answered")
+    lost[:] = ["", ""]
+    page.do("submit", text="Send")
+    page.shows("2 Word")
+    assert "3 Word" not in page.text
+
+
 def test_a_fork_does_not_call_a_person_back_who_has_gone_on(browse, between, orchestrator):
     start(orchestrator, "total", "total", a=1).result(30)
     asked, go_on = threading.Event(), threading.Event()
@@ -192,6 +228,17 @@ def test_a_paused_session_is_resumed(browse, orchestrator, api):
     page.do("click", text="Resume")
     page.do("until", text="Resume", gone=True)
     assert orchestrator.sessions()[0].status == "waiting"
+
+
+def test_what_a_session_asks_people_stands_with_the_session(browse, orchestrator):
+    session = orchestrator.session(desk, "ann")
+    session.tell(Note(text="go"))
+    page = browse("index.html")
+    page.do("open", hash="#session/desk/ann")
+    page.shows("Approve with other arguments")
+    page.do("click", text="Approve")
+    page.shows("answered")
+    assert [turn.status for turn in session.history()] == ["answered"]
 
 
 def test_an_attempt_under_way_is_said_to_have_begun_and_not_to_have_lasted(browse, orchestrator, tmp_path):

@@ -1,7 +1,7 @@
 // One run: its steps with all attempts and scores, its questions, its events, its output, and what can be done with it.
 
 import { asked, button, fold, form, keyed, labelled, linkTo, make, mark, took, value, when } from "../elements.js";
-import { ask, command, newest, path, read } from "../requests.js";
+import { ask, command, commandOnce, newest, path, read } from "../requests.js";
 import { question } from "./approvals.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
 
@@ -29,15 +29,17 @@ export function run({ names, act, signal, go }) {
   const look = newest(() => ask(`${place}/steps`, { query: { limit }, signal }));
   let limit = PAGE;
   let seen = null;
+  let workflow = "";
   more.hidden = true;
 
   /** Fork the run before a step; without one, from its start. */
   function fork(at) {
-    return act(async () => go((await command(`${place}/fork`, { at })).run_id));
+    return act(async () => go((await commandOnce(`${place}/fork`, { at }, workflow)).run_id));
   }
 
   async function refresh() {
     const record = await read(place, {}, signal);
+    workflow = record.workflow;
     fillHead([{ ...record, events: null, updated_at: null }]); // these change with every event, and are not shown
     fillEnd([record.status]);
     fillQuestions(await read("/approvals", { run_id: id }, signal));
@@ -107,6 +109,6 @@ function signaller(place, act) {
   const name = make("input", { required: true, placeholder: "name of its type" });
   const body = make("textarea", { "aria-label": "message as JSON", spellcheck: "false" }, "{}");
   return form("Send", () => act(() =>
-    command(`${place}/signal`, `{"name":${JSON.stringify(name.value.trim())},"value":${body.value}}`)),
+    commandOnce(`${place}/signal`, `{"name":${JSON.stringify(name.value.trim())},"value":${body.value}}`)),
   labelled("Type", name), labelled("Message", body));
 }

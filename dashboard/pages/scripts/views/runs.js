@@ -3,7 +3,7 @@
 import {
   asked, choice, fold, form, labelled, linkTo, make, mark, row, table, took, value, when,
 } from "../elements.js";
-import { command, read } from "../requests.js";
+import { command, commandOnce, read } from "../requests.js";
 import { exampleText } from "../schemas.js";
 import { listing } from "./listing.js";
 
@@ -51,8 +51,10 @@ function starter(act, signal, go) {
     which.value = names[0];
     choose();
     return make("div", {}, form("Start", () => act(async () => {
-      const given = id.value.trim() ? `,"id":${JSON.stringify(id.value.trim())}` : "";
-      const run = await command("/runs", `{"workflow":${JSON.stringify(which.value)},"input":${input.value}${given}}`);
+      const named = id.value.trim();
+      const given = named ? `,"id":${JSON.stringify(named)}` : "";
+      const text = `{"workflow":${JSON.stringify(which.value)},"input":${input.value}${given}}`;
+      const run = await (named ? command("/runs", text) : commandOnce("/runs", text, which.value.split(":").at(-1)));
       go(run.id);
     }), labelled("Workflow", which), labelled("Id", id), labelled("Arguments", input)), about);
   });

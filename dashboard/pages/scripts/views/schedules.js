@@ -1,7 +1,7 @@
 // All schedules, with their next times and what became of the last ones.
 
 import { button, fold, linkTo, make, mark, row, table, value, when } from "../elements.js";
-import { command, path } from "../requests.js";
+import { command, commandOnce, path } from "../requests.js";
 import { listing } from "./listing.js";
 
 export function schedules({ act, signal }) {
@@ -17,7 +17,7 @@ export function schedules({ act, signal }) {
 
 function entry(schedule, act) {
   const place = path`/schedules/${schedule.name}`;
-  const told = (text, verb, given) => button(text, () => act(() => command(`${place}/${verb}`, given)));
+  const told = (text, verb, given) => button(text, () => act(() => (verb === "trigger" ? commandOnce : command)(`${place}/${verb}`, given)));
   const plan = schedule.cron ? `${schedule.cron} ${schedule.timezone}` : `every ${schedule.every} s`;
   return row(make("code", { text: schedule.name }),
     make("div", {}, schedule.workflow, fold(`schedule ${schedule.name}`, "Arguments", () => value(schedule.arguments))),

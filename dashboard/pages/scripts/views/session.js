@@ -1,8 +1,9 @@
-// One session: its messages and replies, its state, and a form to talk to it.
+// One session: its messages and replies, its questions to people, its state, and a form to talk to it.
 
 import { asked, button, choice, fold, form, keyed, labelled, make, mark, took, value, when } from "../elements.js";
-import { ask, command, newest, path, read } from "../requests.js";
+import { ask, command, commandOnce, newest, path, read } from "../requests.js";
 import { exampleText } from "../schemas.js";
+import { question } from "./approvals.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
 
 const PAGE = 100;
@@ -12,7 +13,9 @@ export function session({ names, act, signal }) {
   const id = `${name}/${key}`;
   const place = path`/sessions/${name}/${key}`;
   const head = make("div");
+  const questions = make("div");
   const turns = make("div");
+  const fillQuestions = keyed(questions, (each) => each.id, (each) => question(each, act));
   const fillHead = keyed(head, () => id, (record) => heading(record, id, place, act));
   const fillTurns = keyed(turns, (each) => String(each.number), (each) => turn(id, each));
   const earlier = button("Show earlier messages", () => {
@@ -34,6 +37,7 @@ export function session({ names, act, signal }) {
       return;
     }
     fillHead([{ ...record, events: null, updated_at: null, last_turn: null }]); // these change often, and are not shown
+    fillQuestions(await read("/approvals", { run_id: id }, signal));
     if (seen !== record.events && await load()) seen = record.events;
   }
 
@@ -56,7 +60,7 @@ export function session({ names, act, signal }) {
     return true;
   }
 
-  const node = make("section", {}, head, earlier, turns, talker(name, place, act, signal),
+  const node = make("section", {}, head, earlier, turns, questions, talker(name, place, act, signal),
     fold(`${id} conversation`, "Conversation with its model", () => conversation(place, act, signal)),
     fold(`${id} output`, "What its code printed", () => outputOf(path`/runs/${id}`, act, signal)));
   return { node, refresh };
@@ -109,7 +113,7 @@ function talker(name, place, act, signal) {
     type.value = types[0];
     choose();
     return form("Send", () => act(() =>
-      command(place, `{"type":${JSON.stringify(type.value)},"reply":false,"message":${body.value}}`)),
+      commandOnce(place, `{"type":${JSON.stringify(type.value)},"reply":false,"message":${body.value}}`)),
     labelled("Type", type), labelled("Message", body));
   });
 }
