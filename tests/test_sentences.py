@@ -87,3 +87,14 @@ def test_no_reason_ends_with_a_full_stop() -> None:
         if end.endswith(".") and not end.endswith("...")
     ]
     assert found == []
+
+
+def test_the_command_line_writes_whole_lines() -> None:
+    """``print`` writes a line's end by itself, and output of workers may come between."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "greenroom" / "cli").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert found == []

@@ -71,7 +71,7 @@ def _say_program() -> None:
     else:
         words = [_shorter(sys.executable), _shorter(str(called.absolute()))]
     _told_program.append(shlex.join(words))
-    print(f"greenroom: here, type {_told_program[0]} for greenroom", file=sys.stderr, flush=True)
+    _write_line(f"greenroom: here, type {_told_program[0]} for greenroom", sys.stderr)
 
 
 def _shorter(path: str) -> str:
@@ -97,7 +97,7 @@ def note_more(page: "Page[Any]") -> None:
 
 
 def _write_line(text: str, stream: TextIO) -> None:
-    """Write a line with one call, since another thread writes output of workers."""
+    """Write a line with one call, as ``print`` does not: another thread writes output of workers."""
     stream.write(f"{text}\n")
     stream.flush()
 
@@ -112,7 +112,7 @@ def block(text: str) -> str:
 def trace(title: str, text: str) -> None:
     """Print the traceback of a failure under a title; nothing if there is none."""
     if text:
-        print(f"\n{block(title + quoted(text))}")
+        _write_line(f"\n{block(title + quoted(text))}", sys.stdout)
 
 
 def quoted(text: str) -> str:
@@ -127,7 +127,7 @@ def quoted(text: str) -> str:
 
 def blank() -> None:
     """Print an empty line."""
-    print()
+    _write_line("", sys.stdout)
 
 
 def emit(value: object) -> None:
@@ -184,7 +184,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: Text
         return
     widths = [max(len(row[place]) for row in [list(columns), *cells]) for place in range(len(columns))]
     for row in [[name.upper() for name in columns], *cells]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=target)
+        _write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), target)
 
 
 def _text(value: object) -> str:
@@ -277,4 +277,4 @@ def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None, *, wra
     for name, value in shown:
         lines = textwrap.wrap(value, column_width() - width - 2, break_on_hyphens=False) if wrapped else [value]
         for number, line in enumerate(lines):
-            print(f"{(name if number == 0 else '').ljust(width)}  {line}", file=stream or sys.stdout)
+            _write_line(f"{(name if number == 0 else '').ljust(width)}  {line}", stream or sys.stdout)
