@@ -198,25 +198,27 @@ class Agent:
             arguments = read_arguments(tool, call)
         except BadCall as error:
             return _failed(call, str(error))
+        changed = ""
         if tool.asks_approval(arguments):
             approval = await approve(
                 f"agent `{self.name}` calls {call.name}", {name: plain(each) for name, each in arguments.items()}
             )
+            why = f": {approval.comment}" if approval.comment else ""
             if approval.decision == "reject":
-                why = f": {approval.comment}" if approval.comment else ""
                 return _failed(call, f"a person has refused this call{why}")
             if approval.decision == "edit":
                 try:
                     arguments = tool.read(_members(approval.args))
                 except Exception as error:  # noqa: BLE001  the person's arguments do not fit
                     return _failed(call, f"a person has changed the arguments, and they do not fit: {error}")
+                changed = f"a person has changed the arguments of this call to {result_text(approval.args)}{why}\n\n"
         try:
             result = await tool.call(label, arguments)
         except Exception as error:
             if not (self.in_place or isinstance(error, GreenroomError)):  # a fault of the program's own code
                 raise
-            return _failed(call, failure_text(error))
-        return ToolMessage(call=call.id, name=call.name, text=result_text(result))
+            return _failed(call, changed + failure_text(error))
+        return ToolMessage(call=call.id, name=call.name, text=changed + result_text(result))
 
     # ------------------------------------------------------------ compaction
 

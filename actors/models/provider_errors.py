@@ -24,6 +24,7 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 
+from greenroom.actors.models.provider_names import provider_of
 from greenroom.messages.core.errors import ContextTooLong, Fatal, ModelFailed, QuotaExceeded, RetryAfter
 
 LONGEST_PAUSE: Final = 3600.0
@@ -36,6 +37,7 @@ _TOO_LARGE: Final = 413
 _CONTEXT_SIZE: Final = "exceeds the available context size"
 _TEMPORARY: Final = frozenset({408, 409, 425, 429})
 """Statuses of refused requests that may be accepted later: time-out, conflict, too early, too many."""
+_REDIRECTS: Final = range(300, 400)
 _FIRST_SERVER_ERROR: Final = 500
 
 
@@ -61,7 +63,7 @@ def translated(
     if isinstance(error, UserError):
         return Fatal(f"the model {name!r} cannot be asked like this: {_first_line(redact(error.message))}")
     if not isinstance(error, ModelAPIError):  # for example an IndexError about an answer without choices
-        return ModelFailed(f"the model {name!r} gave an answer that cannot be read: {_named(error, redact)}")
+        return _unreadable(name, f": {_named(error, redact)}", address)
     status = error.status_code if isinstance(error, ModelHTTPError) else None
     said = _said(error, redact)
     fatal = _fatal(error, name, status, said, variables, address)
@@ -70,7 +72,7 @@ def translated(
     pause = pause_of(error)
     if isinstance(error, ModelRateLimitError):
         return RetryAfter(pause or 0.0, f"the provider of {name!r} limits the rate of requests{said}")
-    failed = _failed(error, name, status, said, address)
+    failed = _redirected(error, name, address) or _failed(error, name, status, said, address)
     return failed if pause is None else RetryAfter(pause, str(failed))
 
 
@@ -98,7 +100,7 @@ def _fatal(
         case ModelNotFoundError():
             hint = error.suggested_model_id if isinstance(error, ModelHTTPError) else None
             check = f"did you mean {hint!r}?" if hint else "check its name in the provider's list of models"
-            path = f"; {address} must lead to its API, with `/v1` at the end for most servers" if address else ""
+            path = f"; {_lead(address, name)}" if address else ""
             sentence = f"the provider does not know the model {name!r}{said}: {check}{path}"
         case ModelRequestRejectedError():
             sentence = f"the provider of {name!r} rejected the request (status {status}){said}"
@@ -107,6 +109,19 @@ def _fatal(
         case _:
             return None
     return kind(sentence)
+
+
+def _unreadable(name: str, said: str, address: str) -> ModelFailed:
+    check = f"; if every answer is like this, {address} leads elsewhere: {_lead(address, name)}" if address else ""
+    return ModelFailed(f"the model {name!r} gave an answer that cannot be read{said}{check}")
+
+
+def _lead(address: str, name: str) -> str:
+    """Return what an address has to be. Only the libraries that speak OpenAI's protocol leave its version to it."""
+    provider = provider_of(name)
+    openai = provider is not None and provider.package == "openai"
+    end = "with `/v1` at the end for most servers" if openai else "without a version such as `/v1` at the end"
+    return f"{address} must lead to its API, {end}"
 
 
 def _is_too_long(error: ModelAPIError, status: int | None) -> bool:
@@ -134,7 +149,19 @@ def _failed(error: ModelAPIError, name: str, status: int | None, said: str, addr
         case _ if status is not None:
             return ModelFailed(f"the provider of {name!r} could not answer (status {status}){said}", status=status)
         case _:
-            return ModelFailed(f"the model {name!r} gave an answer that cannot be read{said}")
+            return _unreadable(name, said, address)
+
+
+def _redirected(error: ModelAPIError, name: str, address: str) -> ModelFailed | None:
+    """Return the exception for a redirect, of which only the cause of the library's error tells; None for others."""
+    status = getattr(error.__cause__, "status_code", None) or getattr(error.__cause__, "code", None)
+    if not isinstance(status, int) or status not in _REDIRECTS:
+        return None
+    check = f": {_lead(address, name)}" if address else ""
+    sentence = (
+        f"the provider of {name!r} redirects to another address (status {status}), and redirects are not followed"
+    )
+    return ModelFailed(f"{sentence}{check}", status=status)
 
 
 # ---------------------------------------------------------------- pauses

@@ -1,7 +1,9 @@
 """Conversations in the form of the library that asks providers, and its answers in ours."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -34,6 +36,12 @@ _WRAPPED: Final = "response"
 _ANSWERED: Final = "The answer was received."
 """Result of a call that gave an answer. Providers refuse a conversation with a call without a result."""
 _FEEDBACK: Final = "Earlier answers to this were not accepted, for these reasons. Answer again, and avoid them.\n\n"
+_REFUSED: Final = re.compile(r"[^a-zA-Z0-9_-]")
+"""What most providers refuse in the name of a call, and some of them in its id."""
+_LONGEST: Final = 64
+"""Most characters of a name or an id that all of them accept."""
+_STRICT_IDS: Final = frozenset({"anthropic", "bedrock"})
+"""Providers that refuse a conversation for its ids. Others want back the ids that their models have given."""
 _NOT_KEPT: Final = {"usage", "timestamp", "run_id", "metadata", "failed_attempts", "finish_reason", "state"}
 """Fields of an answer that no provider wants back."""
 
@@ -89,21 +97,19 @@ def messages_of(request: Request, system: str) -> list[ModelMessage]:
     """
     found: list[ModelMessage] = []
     parts: list[ModelRequestPart] = []
-    unanswered: dict[str, str] = {}
-    """Names of the tools of calls that have no result yet, by the calls' ids."""
+    tools = {tool.name for tool in request.tools} | {ANSWER}
+    ids: set[str] | None = set() if system in _STRICT_IDS else None
+    unanswered: list[tuple[str, ToolCallPart]] = []
+    """The calls that have no result yet, each with the id that the model gave it."""
     for message in request.messages:
         match message:
             case AssistantMessage():
                 _close(found, parts, unanswered, request.instructions)
-                response = _response(message, system)
-                unanswered = {
-                    part.tool_call_id: part.tool_name for part in response.parts if isinstance(part, ToolCallPart)
-                }
+                response, unanswered = _sendable(_response(message, system), tools, ids)
                 found.append(response)
                 parts = []
             case ToolMessage():
-                unanswered.pop(message.call, None)
-                parts.append(_return(message))
+                parts.append(_return(message, unanswered, tools))
             case _:
                 parts.append(UserPromptPart(message.text))
     if request.feedback:
@@ -113,19 +119,25 @@ def messages_of(request: Request, system: str) -> list[ModelMessage]:
 
 
 def _close(
-    found: list[ModelMessage], parts: list[ModelRequestPart], unanswered: Mapping[str, str], instructions: str
+    found: list[ModelMessage],
+    parts: list[ModelRequestPart],
+    unanswered: list[tuple[str, ToolCallPart]],
+    instructions: str,
 ) -> None:
     """Add what was said since the last answer, with a result for each of its calls."""
-    given = [ToolReturnPart(name, _ANSWERED, id_) for id_, name in unanswered.items()]
+    given = [ToolReturnPart(call.tool_name, _ANSWERED, call.tool_call_id) for _, call in unanswered]
     if given or parts:
         results = [part for part in parts if isinstance(part, ToolReturnPart)]
         others = [part for part in parts if not isinstance(part, ToolReturnPart)]
         found.append(ModelRequest([*results, *given, *others], instructions=instructions or None))
 
 
-def _return(message: ToolMessage) -> ToolReturnPart:
+def _return(message: ToolMessage, unanswered: list[tuple[str, ToolCallPart]], tools: set[str]) -> ToolReturnPart:
+    """Return the result of a call under the id that the call is sent with, and count the call as answered."""
     outcome: Any = "failed" if message.failed else "success"
-    return ToolReturnPart(message.name, message.text, message.call, outcome=outcome)
+    at = next((at for at, (given, _) in enumerate(unanswered) if given == message.call), None)
+    id_ = message.call if at is None else unanswered.pop(at)[1].tool_call_id
+    return ToolReturnPart(_name(message.name, tools), message.text, id_, outcome=outcome)
 
 
 def _response(message: AssistantMessage, system: str) -> ModelResponse:
@@ -136,6 +148,49 @@ def _response(message: AssistantMessage, system: str) -> ModelResponse:
     parts: list[ModelResponsePart] = [TextPart(message.text)] if message.text else []
     parts += [ToolCallPart(call.name, call.arguments, call.id) for call in message.calls]
     return ModelResponse(parts or [TextPart("")], model_name=message.model or None)
+
+
+def _sendable(
+    response: ModelResponse, tools: set[str], ids: set[str] | None
+) -> tuple[ModelResponse, list[tuple[str, ToolCallPart]]]:
+    """Return an answer whose calls a provider accepts, and these calls, each with the id that the model gave it.
+
+    Models invent names of tools, such as ``functions.search``, and other providers' ids may be used twice. A provider
+    that refuses them refuses every later request of the conversation too.
+
+    Args:
+        response: The answer.
+        tools: Names of the tools that the provider is told of.
+        ids: The ids in the conversation so far, to which those of the answer are added; None to leave ids as they are.
+    """
+    parts: list[ModelResponsePart] = []
+    calls: list[tuple[str, ToolCallPart]] = []
+    for part in response.parts:
+        if isinstance(part, ToolCallPart):
+            id_ = part.tool_call_id if ids is None else _id(part.tool_call_id, ids)
+            name = _name(part.tool_name, tools)
+            call = replace(cast("ToolCallPart", part), tool_name=name, tool_call_id=id_)
+            calls.append((part.tool_call_id, call))
+            parts.append(call)
+        else:
+            parts.append(part)
+    return replace(response, parts=parts), calls
+
+
+def _name(name: str, tools: set[str]) -> str:
+    """Return the name of a call, without what providers refuse if there is no such tool."""
+    return name if name in tools else _REFUSED.sub("_", name)[:_LONGEST] or "_"
+
+
+def _id(given: str, ids: set[str]) -> str:
+    """Return the id of a call, without what providers refuse and unlike all ids before, and add it to them."""
+    start = _REFUSED.sub("_", given)
+    found, number = start[:_LONGEST] or "_", 1
+    while found in ids:
+        number += 1
+        found = f"{start[: _LONGEST - 8]}-{number}"
+    ids.add(found)
+    return found
 
 
 def _own(raw: Shown, system: str) -> ModelResponse | None:

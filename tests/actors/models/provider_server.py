@@ -238,6 +238,8 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
     ("any", "resets"): reset,
     ("any", "short-body"): short_body,
     ("any", "hangs"): hang,
+    ("any", "moved"): respond(302, "", {"location": "https://login.example.com/"}),
+    ("any", "moved-for-good"): respond(308, "", {"location": "/elsewhere"}),
     ("any", "page"): respond(200, HTML, kind="text/html"),
     ("any", "garbage"): stream("{not json", "[DONE]"),
     ("any", "plain-json"): respond(200, {"hello": "world"}),

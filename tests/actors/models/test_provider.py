@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 from dataclasses import replace
 from typing import Any
@@ -128,6 +129,28 @@ def test_an_answer_without_end_is_left_before_it_fills_the_memory(server, monkey
 def test_a_server_that_does_not_know_a_model_may_have_another_address(server, name, variable) -> None:
     with pytest.raises(Fatal, match=rf"does not know the model .*; {variable} must lead to its API"):
         ask(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "end"),
+    [
+        ("openai:MODEL", "OPENAI_BASE_URL", "with `/v1` at the end for most servers"),
+        ("anthropic:MODEL", "ANTHROPIC_BASE_URL", "without a version such as `/v1` at the end"),
+        ("google:MODEL", "GOOGLE_GEMINI_BASE_URL", "without a version such as `/v1` at the end"),
+    ],
+)
+@pytest.mark.parametrize("model", ["missing", "page", "moved", "moved-for-good"])
+def test_an_address_that_leads_elsewhere_is_named_with_the_form_that_it_needs(
+    server, monkeypatch, name, variable, end, model
+) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", "a key")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
+    with pytest.raises((Fatal, ModelFailed)) as caught:
+        ask(name.replace("MODEL", model))
+    assert f"{variable} must lead to its API, {end}" in str(caught.value)
+    if model.startswith("moved"):
+        assert "redirects to another address (status 30" in str(caught.value)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -357,6 +380,46 @@ def test_instructions_history_prompt_and_feedback_are_sent_in_this_order(server)
     assert (messages[3]["tool_call_id"], messages[3]["content"]) == ("c1", "kelp")
     assert messages[5]["content"] == "And now?"
     assert messages[6]["content"].endswith("- too long\n- too dull")
+
+
+AWKWARD = ("search", "functions.search", "", "s\u00f8k", "two words", "x" * 200)
+"""Names that models have given to their calls; the first one is a tool."""
+TWICE = ("c1", "c1", "functions.search:0", "functions.search:0", "functions_search_0", "i" * 100, "i" * 100)
+"""Ids that models have given to their calls, within one answer and in each of several."""
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_a_name_that_a_model_has_invented_does_not_end_its_conversation(server, name) -> None:
+    history = (
+        UserMessage(text="a"),
+        AssistantMessage(calls=({"id": "c1", "name": name},)),
+        ToolMessage(call="c1", name=name, text="there is no such tool", failed=True),
+    )
+    ask("openai-chat:answers", messages=history, tools=(SEARCH,))
+    used = [sent(server)[1]["tool_calls"][0]["function"]["name"]]
+    ask("anthropic:answers", messages=history, tools=(SEARCH,))
+    used.append(sent(server)[1]["content"][0]["name"])
+    assert used[0] == used[1]
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", used[0])
+    assert (used[0] == name) == (name == "search")
+
+
+def test_ids_of_other_models_are_unlike_each_other_and_accepted_by_those_that_are_strict(server) -> None:
+    turn = (
+        AssistantMessage(calls=tuple({"id": id_, "name": "search"} for id_ in TWICE)),
+        *[ToolMessage(call=id_, name="search", text=str(number)) for number, id_ in enumerate(TWICE)],
+    )
+    history = (UserMessage(text="a"), *turn, *turn)
+    ask("anthropic:answers", messages=history, tools=(SEARCH,))
+    _, *turns = sent(server)
+    calls = [block["id"] for message in turns[::2] for block in message["content"]]
+    results = [block["tool_use_id"] for message in turns[1::2] for block in message["content"]]
+    assert calls == results
+    assert len(set(calls)) == len(calls) == 2 * len(TWICE)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", id_) for id_ in calls)
+    assert calls[0] == "c1"
+    ask("openai-chat:answers", messages=history, tools=(SEARCH,))  # which wants them back as they were
+    assert [call["id"] for call in sent(server)[1]["tool_calls"]] == list(TWICE)
 
 
 def test_a_call_without_a_result_is_given_one_since_providers_refuse_others(server) -> None:

@@ -85,6 +85,13 @@ def test_a_person_approves_refuses_and_edits(tmp_path, home, mark, log):
             assert lines(log) == paid
             if decision == "reject":
                 assert told(run) == [("a person has refused this call: so it be", True)]
+            elif decision == "edit":
+                ((text, failed),) = told(run)
+                assert text.startswith('a person has changed the arguments of this call to {"amount":2,')
+                assert text.endswith("}: so it be\n\npaid 2")
+                assert not failed
+            else:
+                assert told(run) == [("paid 5", False)]
 
 
 def test_evaluators_judge_the_answer_and_not_the_calls_of_tools(tmp_path, home, mark, log):
