@@ -85,6 +85,12 @@ class AppNode:
         if self in self._put_off and not self._stopped and self._loop.time() >= self._rest_until:
             self._import()
 
+    def reopen(self) -> None:
+        """Let the pools take work now, and the next job begin an import that was put off."""
+        self._rest_until = self._loop.time()
+        for pool in self.pools:
+            pool.reopen()
+
     def note_loss(self, why: str) -> None:
         """Count the loss of a zygote, with which the workers of all pools have died; give up after too many."""
         self.losses += 1

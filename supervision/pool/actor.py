@@ -93,6 +93,10 @@ class PoolActor(LoopActor):
         """Refuse all jobs for ``pause`` seconds, because the zygote keeps dying."""
         self.supervisor.degrade(reason, pause)
 
+    def reopen(self) -> None:
+        """Accept jobs again now if the pool has given up."""
+        self.supervisor.reopen()
+
     def close(self, done: Callable[[], None], grace: float = STOP_GRACE) -> None:
         """End every worker, last started first; ``done`` is called when all are confirmed dead."""
         self.dispatcher.close(done, grace)

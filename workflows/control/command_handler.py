@@ -112,6 +112,7 @@ class CommandHandler:
             case PauseRun(run_id=run_id, reason=reason):
                 return await self._router.tell_run(run_id, Pause(reason))
             case ResumeRun(run_id=run_id, budget=budget):
+                self._tree.reopen(await self._router.app_of(run_id))  # what ended its workers may have been mended
                 return await self._router.tell_run(run_id, Resume(budget))
             case ResumeParked():
                 return await self._resume_parked(command)
@@ -203,6 +204,7 @@ class CommandHandler:
 
     async def _resume_parked(self, command: ResumeParked) -> Reply:
         """Resume all parked runs, oldest first."""
+        self._tree.reopen()
         find = partial(find_parked, self._dependencies.journal, command.kind, command.name)
         run_ids: list[str] = await asyncio.get_running_loop().run_in_executor(None, find)
         for each in run_ids:

@@ -4,7 +4,7 @@ It does not manage jobs. Its ``Router``, the dispatcher, settles the jobs of a d
 """
 
 import os
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -139,6 +139,8 @@ class WorkerSupervisor:
         self._troubled = False
         """Whether no worker has become ready since the pool was last short or gave up."""
         self._degraded_until = 0.0
+        self._reopening: TimerHandle | None = None
+        """Ends the time in which no work is accepted; None if it has never begun."""
         self._groups = GroupRestarts(self.slots, self._remove, self._restart_together)
         self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
         self._process_limit = ProcessLimit(self.loop, limits.processes, self.slots)
@@ -331,8 +333,16 @@ class WorkerSupervisor:
         if not working:
             self._router.refuse_questions(reason)
 
+    def reopen(self) -> None:
+        """Accept work again now if the pool has given up."""
+        if self.is_degraded():
+            self._degraded_until = self.loop.time()
+            self._reopen()
+
     def _reopen(self) -> None:
         """Accept work again after the pool has given up."""
+        if self._reopening is not None:
+            self._reopening.cancel()
         if not self.is_degraded():
             self._emit("reopened", None)
 
@@ -357,7 +367,9 @@ class WorkerSupervisor:
         self.refusal = reason
         self.escalations += 1
         self._degraded_until = self.loop.time() + pause
-        self.loop.call_at(self._degraded_until, self._reopen)
+        if self._reopening is not None:
+            self._reopening.cancel()
+        self._reopening = self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True
         self._groups.start_none()
         self._emit("degraded", slot, end=end, detail=self.refusal)

@@ -76,6 +76,20 @@ def test_they_go_on_with_the_next_orchestrator(tmp_path: Path, home: Path, mark:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_who_has_mended_the_cause_need_not_wait_for_the_pool(tmp_path: Path, home: Path, mark: str, all_of_them: bool):
+    with opened(tmp_path, within=600.0) as orchestrator:
+        escalate(orchestrator)
+        runs, talk = park(orchestrator)
+        if all_of_them:
+            orchestrator.resume_all()
+        else:
+            runs[3].resume()
+        assert_they_went_on(orchestrator, runs, talk)
+        eventually(lambda: pool_of_tools(orchestrator).status == "running", 30)
+
+
+@pytest.mark.timeout(120)
 def test_what_is_parked_for_good_goes_on_by_one_order(tmp_path: Path, home: Path, mark: str):
     with opened(tmp_path, within=3.0) as orchestrator:
         orchestrator._engine._parked.hear = lambda event: None  # noqa: ARG005  the name is part of the seam
