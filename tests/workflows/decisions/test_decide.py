@@ -217,8 +217,15 @@ def test_a_result_rejected_on_every_attempt_fails_the_step_as_rejected() -> None
     case = Case()
     case.step(accept=("app:concise",), retry=Retry(attempts=1))
     case.answer("long")
-    case.judge(evaluation(0.1))
-    assert case.state.resolutions[-1].reason == "rejected"
+    long = evaluation(0.2).model_copy(update={"name": "tone", "reason": "very " * 100})
+    case.judge(evaluation(0.1), long)
+    failed = case.state.resolutions[-1]
+    assert (failed.reason, failed.failure.message[:56]) == (
+        "rejected",
+        "rejected: concise gave 0.10 where 0.80 is needed: too lo",
+    )
+    assert failed.failure.message.endswith("...")
+    assert len(failed.failure.message) < 450
 
 
 @pytest.mark.parametrize(

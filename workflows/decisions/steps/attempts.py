@@ -1,7 +1,7 @@
 """Decisions about the attempts of a step: their start, outcome, evaluation and retry. Pure."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from greenroom.messages.core.failures import Exit, Failure, Outcome
 from greenroom.messages.events import events as ev
@@ -18,6 +18,10 @@ from greenroom.workflows.decisions.steps.approvals import escalate, step_withdra
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
 from greenroom.workflows.decisions.steps.streams import add_final, discard
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
+from greenroom.workflows.state.steps import complaints
+
+LONGEST_REASON: Final = 300
+"""Most characters of what a failure says of one evaluator. Its evaluation holds the whole reason."""
 
 
 def _current(state: RunState, key: str, token: str) -> tuple[Step, Attempt] | None:
@@ -229,12 +233,11 @@ def step_judged(out: Decision, happened: inputs.StepJudged) -> None:
 
 
 def _why_rejected(evaluations: Sequence[Evaluation]) -> str:
-    """Name the evaluators that rejected a result or, if none did, those that failed."""
-    counted = list(deciding(evaluations))
-    low = [item.name for item in counted if not item.passed and item.score is not None]
-    if low:
-        return f"rejected by {', '.join(low)}"
-    return "; ".join(f"evaluator {item.name} failed: {item.error}" for item in counted if not item.passed)
+    """Say what the evaluators that rejected a result found or, if none did, why some failed."""
+    if found := [" ".join(complaint.split()) for complaint in complaints(evaluations)]:
+        shown = (each if len(each) <= LONGEST_REASON else f"{each[:LONGEST_REASON]}..." for each in found)
+        return f"rejected: {'; '.join(shown)}"
+    return "; ".join(f"evaluator {item.name} failed: {item.error}" for item in deciding(evaluations) if not item.passed)
 
 
 def cancel_step(out: Decision, step: Step) -> None:
