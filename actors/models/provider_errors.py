@@ -34,6 +34,9 @@ _QUOTED: Final = 500
 _NOT_SENT: Final = frozenset({"pool", "connect"})
 _REFUSALS: Final = frozenset({"content_filter", "content_policy_violation"})
 _TOO_LARGE: Final = 413
+_BAD_REQUEST: Final = 400
+_BAD_KEY: Final = "API key not valid"
+"""How Google refuses a key, with a status that says nothing of keys."""
 _CONTEXT_SIZE: Final = "exceeds the available context size"
 _TEMPORARY: Final = frozenset({408, 409, 425, 429})
 """Statuses of refused requests that may be accepted later: time-out, conflict, too early, too many."""
@@ -94,7 +97,7 @@ def _fatal(
                 f"the conversation is longer than the model {name!r} can read{said}: shorten it, or use a model that "
                 f"reads more"
             )
-        case ModelAuthenticationError():
+        case _ if isinstance(error, ModelAuthenticationError) or (status == _BAD_REQUEST and _BAD_KEY in said):
             check = f"check the key in {keys}, and what it may use" if keys else "check the credentials"
             sentence = f"the provider of {name!r} does not accept the key (status {status}){said}: {check}"
         case ModelNotFoundError():

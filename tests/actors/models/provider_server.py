@@ -219,6 +219,7 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
         429, error("You exceeded your current quota", "insufficient_quota", "insufficient_quota")
     ),
     ("any", "unpaid"): respond(402, error("payment required")),
+    ("any", "invalid-key"): respond(400, error("API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT")),
     ("any", "wrong-key"): respond(401, error("Incorrect API key provided: KEY", "invalid_api_key")),
     ("any", "forbidden"): respond(403, error("not allowed")),
     ("any", "missing"): respond(404, error("The model `missing` does not exist", "model_not_found")),

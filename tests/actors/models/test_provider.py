@@ -48,6 +48,12 @@ FAILURES: list[tuple[str, tuple[str, ...], type[Exception], str]] = [
     ("quota", ALL, QuotaExceeded, "has no credit or quota left"),
     ("unpaid", ALL, QuotaExceeded, "top it up or raise its limit"),
     ("wrong-key", ALL, Fatal, "does not accept the key (status 401)"),
+    (
+        "invalid-key",
+        ALL,
+        Fatal,
+        "does not accept the key (status 400) (API key not valid. Please pass a valid API key.",
+    ),
     ("forbidden", ALL, Fatal, "(status 403) (not allowed): check the key in"),
     ("missing", ALL, Fatal, "does not know the model"),
     ("too-long", ALL, ContextTooLong, "is longer than the model"),
