@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from greenroom import Client, GreenroomError, InvalidInput, Orchestrator, RunNotFound, approve, session, workflow
+from greenroom import (
+    Client,
+    GreenroomError,
+    InvalidInput,
+    Orchestrator,
+    RunNotFound,
+    approve,
+    receive,
+    session,
+    workflow,
+)
 from greenroom.dashboard.server import Server
-from greenroom.messages.commands import CancelRun, Command, SignalRun
+from greenroom.messages.commands import CancelRun, Command, Refused, SignalRun, TellSession
 from greenroom.messages.core.message import Message
 from greenroom.messages.refusals import check_command
 from tests.messages.drawing import members
@@ -39,6 +49,24 @@ async def nothing() -> None:
 async def asking() -> str:
     """Return who approved it."""
     return (await approve("end")).by
+
+
+class Many(BaseModel):
+    """A long message."""
+
+    numbers: list[int]
+
+
+@workflow
+async def added(numbers: list[int]) -> int:
+    """Add what is given to what comes."""
+    return sum(numbers) + sum((await receive(Many)).numbers)
+
+
+@session(state=State)
+async def adding(state: State, message: Many | Add) -> int:
+    """Return the sum."""
+    return sum(message.numbers) if isinstance(message, Many) else 0
 
 
 @session(state=State)
@@ -166,3 +194,22 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         with pytest.raises(RunNotFound):
             orchestrator.get("rum")
         assert orchestrator.start_app(Path(__file__), "nothing").result(60) is None
+
+
+def test_a_long_list_in_which_every_item_is_wrong_is_refused_by_its_first_ones(tmp_path: Path) -> None:
+    """All faults together are too long for a message of a worker."""
+    wrong: list[JsonValue] = ["x"] * 200_000
+    with Orchestrator(tmp_path / "journal.db", home=tmp_path / "home") as orchestrator:
+        with pytest.raises(InvalidInput, match=r"numbers\.0: .*and 199980 more"):
+            orchestrator.start_app(__file__, "added", {"numbers": wrong})
+        with pytest.raises(InvalidInput, match=r"other0: is not a parameter; .*; and 980 more are no parameters"):
+            orchestrator.start_app(__file__, "added", {"numbers": [1], **{f"other{each}": 1 for each in range(1000)}})
+        run = orchestrator.start(added, [1], id="run")
+        # Refused at once, or, where no worker had the time to check it, set aside by the program that takes it.
+        orchestrator.send(SignalRun(run_id="run", name="Many", value={"numbers": wrong}))
+        told = TellSession(app=__file__, session="adding", session_key="key", name="Many", value={"numbers": wrong})
+        refused = orchestrator.send(told)
+        assert isinstance(refused, Refused)
+        assert "numbers.0" in refused.message
+        run.signal(Many(numbers=[2]))
+        assert run.result(60) == 3
