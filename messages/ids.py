@@ -36,12 +36,19 @@ def text_given(what: str, given: object) -> str:
     if not isinstance(given, str):
         msg = f"{what} is a str, not {given!r:.250}"
         raise TypeError(msg)
+    if not is_text(given):
+        msg = f"{what} holds what is no character: {given!r:.250}"
+        raise ValueError(msg)
+    return given
+
+
+def is_text(given: str) -> bool:
+    """Return whether a text has a form in UTF-8: whether it holds no half of a surrogate pair."""
     try:
         given.encode()
-    except UnicodeEncodeError as error:
-        msg = f"{what} holds what is no character: {given!r:.250}"
-        raise ValueError(msg) from error
-    return given
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def id_fault(given: object) -> str | None:

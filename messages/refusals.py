@@ -1,7 +1,7 @@
 """Refusals that several places make, and the errors that refused commands raise. Pure."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, ParamSpec, TypeVar, get_args
+from typing import Final, ParamSpec, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json, Message
 from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES
+from greenroom.messages.ids import is_text
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=Message)
@@ -95,26 +96,49 @@ def _too_long(value: Json, what: str, most: int) -> Refused | None:
 
 
 def check_command(given: object) -> None:
-    """Raise ``TypeError`` for what is no command."""
+    """Check what is passed to ``send``.
+
+    Raises:
+        TypeError: It is no command.
+        InvalidInput: A text in it cannot be written into a journal.
+    """
     if type(given) not in _COMMANDS:
         msg = (
             'send() takes a command of greenroom.messages.commands, such as CancelRun(run_id="run-1"), not '
             f"{given!r:.200}; a run is sent a message with run.signal()"
         )
         raise TypeError(msg)
+    assert isinstance(given, Message)
+    _check_texts(given)
+
+
+def _check_texts(command: Message) -> None:
+    """Raise ``InvalidInput`` for half a surrogate pair, as in a file name or an argument that is no UTF-8.
+
+    Written with the rest of a run's events, it would take them along.
+    """
+    for name, member in command:
+        texts = cast("dict[str, object]", member) if isinstance(member, dict) else (member,)
+        for text in texts:  # of a dict, its keys; values are checked where they become JSON
+            if isinstance(text, str) and not is_text(text):
+                sentence = f"holds what is no character: {text!r:.250}"
+                msg = f"{name}: {sentence}"
+                raise InvalidInput(msg, ((name, sentence),))
 
 
 def checked(command: Callable[P, M], *args: P.args, **members: P.kwargs) -> M:
     """Return a command with members that a caller has given.
 
     Raises:
-        InvalidInput: A member is of another type.
+        InvalidInput: A member is of another type, or is a text that cannot be written into a journal.
     """
     try:
-        return command(*args, **members)
+        made = command(*args, **members)
     except ValidationError as error:
         found = error.errors(include_url=False)
         faults = tuple(
             (".".join(map(str, each["loc"])), f"{each['msg']}, not {each['input']!r:.100}") for each in found
         )
         raise InvalidInput("; ".join(f"{name}: {why}" for name, why in faults), faults) from None
+    _check_texts(made)
+    return made

@@ -24,6 +24,7 @@ from greenroom.actors.context import program
 from greenroom.actors.values.canonical import sort_sets
 from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.core.failures import MOST_FAULTS
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
 
@@ -262,7 +263,10 @@ class Signature:
             else:
                 faulty = ((parameter.name, "is missing"),)
             found += faulty
-        found += [(name, self._unexpected(name)) for name in given if name not in self.forms]
+        unexpected = [name for name in given if name not in self.forms]
+        found += [(name, self._unexpected(name)) for name in unexpected[:MOST_FAULTS]]
+        if len(unexpected) > MOST_FAULTS:
+            found.append(("", f"and {len(unexpected) - MOST_FAULTS} more are no parameters"))
         return values, found
 
     def _unexpected(self, name: str) -> str:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from greenroom.actors.values.round_trip import certain, difference, models, unfit
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
+from greenroom.messages.core.failures import first_faults
 from greenroom.messages.core.json_scanner import WRAPPING, check_written
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json, Shown
@@ -267,9 +268,9 @@ def read_model(model: type[M], json: Json) -> M:
 
 
 def faults(error: ValidationError) -> Faults:
-    """Return all faults that a validation found, as places and sentences."""
+    """Return the faults that a validation found, as places and sentences; see ``first_faults``."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return tuple((".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in found)
+    return first_faults([(".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in found])
 
 
 def sentence(found: Faults) -> str:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from greenroom.messages.commands import Refused
 from greenroom.messages.core import errors
-from greenroom.messages.core.failures import Failure, Fault
+from greenroom.messages.core.failures import Failure, Fault, first_faults, one_line
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 
@@ -169,9 +169,9 @@ def _unfit(_request: Request, error: Exception) -> Response:
 
 def unfit(found: Sequence[Any]) -> Problem:
     """Return the problem for a validation error. It does not repeat the input, which may hold secrets."""
-    faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", sentence=_sentence(each)) for each in found)
-    detail = "; ".join(f"{fault.field}: {fault.sentence}" for fault in faults)
-    return problem("invalid_request", detail, errors=faults)
+    places = [(".".join(map(str, each["loc"])) or "body", _sentence(each)) for each in found]
+    faults = tuple(Fault(field=field, sentence=sentence) for field, sentence in first_faults(places))
+    return problem("invalid_request", one_line(faults), errors=faults)
 
 
 def _sentence(found: Any) -> str:

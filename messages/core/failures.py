@@ -1,6 +1,7 @@
 """Failures as data: of an attempt, and of a process."""
 
 import re
+from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator
@@ -168,11 +169,29 @@ class Failure(Message):
         return f"{HEADER}{self.traceback.rstrip()}\n{self.sentence()}"  # from an older journal
 
 
+MOST_FAULTS: Final = 20
+"""Most faults of one value that are named."""
+LONGEST_PLACE: Final = 200
+"""Most characters of a fault's place, which may be a key of the value."""
+LONGEST_SENTENCE: Final = 2_000
+"""Most characters of what is wrong there, which may come from a validator of the user."""
+
+
 class Fault(Message):
     """One fault of a value: the place, and what is wrong there."""
 
     field: str
     sentence: str
+
+
+def first_faults(found: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return as many faults as a person reads, each at a readable length, and how many more there are.
+
+    A long list in which every item is wrong has more faults, as text, than a message between processes may have.
+    """
+    shown = tuple((place[:LONGEST_PLACE], what[:LONGEST_SENTENCE]) for place, what in found[:MOST_FAULTS])
+    rest = len(found) - len(shown)
+    return (*shown, ("", f"and {rest} more")) if rest else shown
 
 
 def one_line(faults: tuple[Fault, ...]) -> str:

@@ -126,6 +126,11 @@ def test_what_is_refused_there_is_raised_here(client):
         client.start_app("/tmp/other.py", "total", {"a": 1})
     with pytest.raises(RunNotFound, match="nobody"):
         client.get("nobody")
+    with pytest.raises(RunNotFound, match="there is no run ''"):
+        client.get("")
+    with pytest.raises(InvalidInput, match="cursor") as named:
+        client.runs(cursor="x")
+    assert [field for field, _ in named.value.errors] == ["cursor"]
     with pytest.raises(WorkerNotFound, match="nobody"):
         client.kill("nobody")
     with pytest.raises(ValueError, match="signal"):

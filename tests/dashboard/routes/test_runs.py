@@ -93,6 +93,14 @@ def test_input_that_does_not_fit_is_refused_by_field(api):
     assert api.post("/runs", json={"workflow": "total", "input": {"a": 1}, "id": "a/b"}).json()["code"] == "invalid"
 
 
+def test_a_request_with_thousands_of_faults_has_a_short_answer(api):
+    answer = api.post("/runs", json={"workflow": "total", **{f"other{each}": 1 for each in range(5000)}})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid_request")
+    assert problem["errors"][-1] == {"field": "", "sentence": "and 4980 more"}
+    assert len(answer.content) < 10_000
+
+
 def test_a_result_that_is_not_there_yet_is_waited_for(api, orchestrator):
     run = start(orchestrator, "words", "words")
     assert api.get("/runs/words/result").status_code == 202

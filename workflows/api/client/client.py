@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import override
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.advice import serve
 from greenroom.messages.commands import AskSession, Command, Refused, Reply
-from greenroom.messages.core.errors import JournalError, NotAuthorized, OrchestratorUnreachable
+from greenroom.messages.core.errors import InvalidInput, JournalError, NotAuthorized, OrchestratorUnreachable
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
 from greenroom.messages.options.policy import SessionPolicy
@@ -105,7 +105,7 @@ class Client(BaseOrchestrator):
         asking = Rounds(command)
         for request in asking:
             with asking.patience(), self._wire.reaching():
-                asking.take(_reply(self._wire.http.post("/messages", content=to_json(request), headers=_JSON)))
+                asking.take(_reply(self._wire.http.post("/messages", content=_body(request), headers=_JSON)))
         return asking.reply
 
     @override
@@ -119,7 +119,7 @@ class Client(BaseOrchestrator):
         async with self._wire.asynchronous() as http:
             for request in asking:
                 with asking.patience(), self._wire.reaching():
-                    asking.take(_reply(await http.post("/messages", content=to_json(request), headers=_JSON)))
+                    asking.take(_reply(await http.post("/messages", content=_body(request), headers=_JSON)))
         return asking.reply
 
     @override
@@ -228,6 +228,19 @@ class Client(BaseOrchestrator):
                         return
                     if event.data:  # as in ``_until_streamed``
                         yield read_event(event.json())
+
+
+def _body(command: Command) -> bytes:
+    """Return a command as the body of a request.
+
+    Raises:
+        InvalidInput: A value in it cannot be written as JSON.
+    """
+    try:
+        return to_json(command)
+    except PydanticSerializationError as error:
+        msg = f"a value cannot be written as JSON: {error}"
+        raise InvalidInput(msg) from None
 
 
 def _reply(answer: "httpx.Response") -> Reply:

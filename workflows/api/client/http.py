@@ -17,6 +17,7 @@ from greenroom.messages.advice import install, serve
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import shown
+from greenroom.messages.ids import text_given
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 
@@ -98,8 +99,13 @@ class Wire:
         Raises:
             GreenroomError: The server reports a problem; see ``ERRORS``.
             OrchestratorUnreachable: No server of greenroom responds.
+            ValueError: No text in a journal is like a parameter.
         """
-        params = {name: value for name, value in where.items() if value is not None}
+        params = {
+            name: text_given(name, value) if isinstance(value, str) else value
+            for name, value in where.items()
+            if value is not None
+        }
         with self.reaching():
             return good(self.http.get(path, params=params))
 
@@ -193,7 +199,10 @@ def good(response: httpx.Response) -> httpx.Response:
         error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
         failure = found.get("failure")
         raise error if failure is None else with_location(error, Failure.model_validate_json(json.dumps(failure)))
-    kind: Callable[[str], Exception] = ERRORS.get(code, errors.GreenroomError)
+    kind = ERRORS.get(code, errors.GreenroomError)
+    if kind is errors.InvalidInput:
+        faults = found.get("errors") or ()
+        raise errors.InvalidInput(detail, tuple((fault["field"], fault["sentence"]) for fault in faults))
     raise kind(detail)
 
 

@@ -13,7 +13,9 @@ from typing_extensions import override
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.codecs.event_codec import decode_event
+from greenroom.messages.core.errors import RunNotFound
 from greenroom.messages.core.message import Json, Shown
+from greenroom.messages.ids import text_given
 from greenroom.messages.records.pages import Page, check_limit
 from greenroom.messages.records.records import RunRecord, SessionDetail, SessionRecord, check_status
 from greenroom.workflows.api.client.http import Wire, next_cursor, understood
@@ -46,7 +48,17 @@ def segment(name: str) -> str:
 
 
 def path_of(path: str, entry: str) -> str:
-    """Return a path with the id of a run, which is one part of it, or of a session, which is two: ``NAME/KEY``."""
+    """Return a path with the id of a run, which is one part of it, or of a session, which is two: ``NAME/KEY``.
+
+    Raises:
+        RunNotFound: The id is empty.
+        TypeError: It is no text.
+        ValueError: No text in a journal is like it.
+    """
+    text_given("the id of a run", entry)
+    if not entry:  # which would be no part of a path
+        msg = f"there is no run {entry!r}"
+        raise RunNotFound(msg)
     names = entry.split("/") if path.startswith("/sessions/") else [entry]
     return path.format("/".join(map(segment, names)))
 

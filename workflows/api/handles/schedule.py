@@ -98,7 +98,7 @@ class Schedule(OtherNames, Generic[R]):
         return list(self._look(0).firings[:limit])
 
     def _look(self, count: int) -> ScheduleRecord:
-        reply = check_schedule(self._host.send(ListSchedules(name=self.name, moments=count)))
+        reply = check_schedule(self._host.send(checked(ListSchedules, name=self.name, moments=count)))
         assert isinstance(reply, Schedules)
         return shown(reply.schedules[0])
 
