@@ -118,10 +118,10 @@ class Tree:
         pool.order(Submit(job))
         return JobHandle(pool.order, job.token)
 
-    def reopen(self, app: str | None = None) -> None:
-        """Let the pools of an app, or of all apps, take work now that have given up for a while."""
+    def reopen(self, app: str) -> None:
+        """Let the pools of an app take work now that have given up for a while."""
         for node in self._nodes.values():
-            if app is None or node.app == app:
+            if node.app == app:
                 node.reopen()
 
     def _begin(self, key: PoolKey, limits: Limits | None) -> PoolActor:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +59,37 @@ def test_a_degraded_pool_is_in_health_figures_and_tree(http: httpx.Client, orche
     assert "degraded" in command("actors", "tree", "--home", str(home)).stdout
 
 
-def test_everything_parked_goes_on_by_one_order(api: httpx.Client, orchestrator: Orchestrator, home: Path):
-    escalate(orchestrator)
-    run = orchestrator.start(stranded.loud, "again")
-    talk = orchestrator.session(stranded.talk, "anna")
-    talk.tell(stranded.Word(text="hello"))
-    eventually(lambda: run.status == "parked", 30)
-    eventually(lambda: orchestrator.reads.session("talk/anna").status == "parked", 30)
-    assert api.post("/runs/resume", json={"name": "other"}).json()["run_ids"] == []
-    assert api.post("/runs/resume", json={}).json()["run_ids"] == [run.id]
-    eventually(lambda: run.status == "parked", 30)  # the pool has not changed its mind
+def by_client(**options: Any) -> list[str]:
     with Client() as client:
-        assert client.resume_all() == [run.id]
-        assert client.resume_all(kind="session") == ["talk/anna"]
-    eventually(lambda: run.status == "parked", 30)
-    assert f"run {run.id} goes on" in command("runs", "resume", "--all", "--home", str(home)).stdout
-    assert "session talk/anna goes on" in command("sessions", "resume", "--all", "--home", str(home)).stdout
-    answer = command("sessions", "resume", "talk", "anna", "--home", str(home))
-    assert "session talk/anna goes on" in answer.stdout, answer.stdout
+        return client.resume_all(**options)
+
+
+def test_every_parked_run_goes_on_by_one_order(api: httpx.Client, orchestrator: Orchestrator, home: Path):
+    orders: tuple[Callable[[], object], ...] = (
+        lambda: api.post("/runs/resume", json={}).json()["run_ids"],
+        by_client,
+        lambda: command("runs", "resume", "--all", "--home", str(home)).stdout,
+    )
+    for number, order in enumerate(orders):
+        escalate(orchestrator)
+        run = orchestrator.start(stranded.loud, f"again {number}")
+        eventually(lambda run=run: run.status == "parked", 30)
+        assert api.post("/runs/resume", json={"name": "other"}).json()["run_ids"] == []
+        assert order() in ([run.id], f"run {run.id} goes on\n")
+        assert run.result(30) == f"AGAIN {number}"
     assert command("runs", "resume", "--home", str(home)).returncode == 2
+
+
+def test_every_parked_session_goes_on_by_one_order(api: httpx.Client, orchestrator: Orchestrator, home: Path):
+    orders: tuple[Callable[[], object], ...] = (
+        lambda: by_client(kind="session"),
+        lambda: command("sessions", "resume", "--all", "--home", str(home)).stdout,
+        lambda: command("sessions", "resume", "talk", "anna", "--home", str(home)).stdout,
+    )
+    talk = orchestrator.session(stranded.talk, "anna")
+    for number, order in enumerate(orders):
+        escalate(orchestrator)
+        talk.tell(stranded.Word(text="hello"))
+        eventually(lambda: orchestrator.reads.session("talk/anna").status == "parked", 30)
+        assert order() in (["talk/anna"], "session talk/anna goes on\n")
+        eventually(lambda number=number: len(talk.state.words) == number + 1, 30)
