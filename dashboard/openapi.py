@@ -149,7 +149,7 @@ FIELDS: Final = {
     "retries": "How many attempts followed another one.",
     "crashes": "How many attempts ended with their process.",
     "timeouts": "How many attempts took too long.",
-    "invalid": "How many attempts gave something that is no result.",
+    "invalid": "How many attempts gave something that is not a result.",
     "rejections": "How many results evaluators rejected.",
     "letter": "Number of the message, or key of the step.",
     "attempt": "Number of the attempt, from 1 on.",

@@ -30,7 +30,7 @@ def text_given(what: str, given: object) -> str:
     """Return a text by which something is looked up.
 
     Raises:
-        TypeError: It is no text, but for instance a handle or a number.
+        TypeError: It is not text, but for instance a handle or a number.
         ValueError: No text in a journal is like it.
     """
     if not isinstance(given, str):
@@ -39,7 +39,7 @@ def text_given(what: str, given: object) -> str:
     try:
         given.encode()
     except UnicodeEncodeError as error:
-        msg = f"{what} holds what is no character: {given!r:.250}"
+        msg = f"{what} holds what is not a character: {given!r:.250}"
         raise ValueError(msg) from error
     return given
 

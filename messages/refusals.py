@@ -95,7 +95,7 @@ def _too_long(value: Json, what: str, most: int) -> Refused | None:
 
 
 def check_command(given: object) -> None:
-    """Raise ``TypeError`` for what is no command."""
+    """Raise ``TypeError`` for what is not a command."""
     if type(given) not in _COMMANDS:
         msg = (
             'send() takes a command of greenroom.messages.commands, such as CancelRun(run_id="run-1"), not '

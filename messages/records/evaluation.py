@@ -24,7 +24,7 @@ class Score:
         label: A category, if the evaluator classifies instead of measuring.
 
     Raises:
-        TypeError: ``value`` is not a number, or the reason or the label is no text.
+        TypeError: ``value`` is not a number, or the reason or the label is not text.
         ValueError: ``value`` is not between 0 and 1.
     """
 

@@ -188,7 +188,7 @@ def tool(  # noqa: PLR0913  the contract's options
             "open_files": open_files,
             "processes": processes,
             "network": network,
-            # What is no path is left to the check of all options.
+            # What is not a path is left to the check of all options.
             "workdir": os.path.abspath(workdir) if isinstance(workdir, (str, os.PathLike)) else workdir,  # noqa: PTH100
             "env": _listed(env),
         }
@@ -341,7 +341,7 @@ def _provide_evaluation() -> None:
 
 
 def _listed(env: object) -> object:
-    """Return names of variables as a tuple. What is no collection of names is left to the check of all options.
+    """Return names of variables as a tuple. What is not a collection of names is left to the check of all options.
 
     A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
     """

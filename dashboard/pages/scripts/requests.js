@@ -85,7 +85,7 @@ export async function ask(place, { method = "GET", query = {}, body, key, again,
   const found = json && text ? parse(text) : {};
   if (!answer.ok) throw new Refused(answer.status, { detail: `${answer.status} ${answer.statusText}`, ...found });
   if (!json) {
-    const detail = `What answers here is no greenroom server: it sent ${kind || "nothing"}`;
+    const detail = `What answers here is not a greenroom server: it sent ${kind || "nothing"}`;
     throw new Refused(answer.status, { detail });
   }
   const next = answer.headers.get("link")?.match(/[?&]cursor=([^&>]*)/)?.[1] ?? "";

@@ -51,7 +51,11 @@ class Panel(EvaluatorGroup):
         self.members = tuple(members)
         self.weights = (1.0,) * len(self.members) if weights is None else tuple(weights)
         if not self.members or any(not _evaluates(each) for each in self.members):
-            msg = f"{title} {NO_EVALUATOR}; panels are no members" if self.members else f"{title} has no members"
+            msg = (
+                f"{title} {NO_EVALUATOR}; a panel cannot be a member of a panel"
+                if self.members
+                else f"{title} has no members"
+            )
             raise DefinitionError(msg)
         if len(self.weights) != len(self.members):
             msg = f"{title} has {len(self.members)} members and {len(self.weights)} weights: give one to each"

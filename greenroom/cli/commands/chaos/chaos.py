@@ -177,7 +177,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
 
 @contextmanager
 def _made(home: "Home") -> Generator[None]:
-    """Make a home, and delete it if what is asked for is no workload: then there is nothing in it."""
+    """Make a home, and delete it if what is asked for is not a workload: then there is nothing in it."""
     home.create()
     try:
         yield

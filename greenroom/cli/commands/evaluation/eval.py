@@ -212,7 +212,7 @@ def _read_report(file: str) -> "Report":
     try:
         return Report.model_validate_json(text)
     except ValidationError as error:
-        msg = f"{file!r} is no report that `eval` has written with --json"
+        msg = f"{file!r} is not a report that `eval` has written with --json"
         raise click.BadParameter(msg, param_hint="--compare") from error
 
 

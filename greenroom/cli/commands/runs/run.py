@@ -123,7 +123,7 @@ def find_app(file: str, hint: str) -> str:
         msg = f"there is no file {file!r}{near}"
         raise click.BadParameter(msg, param_hint=hint)
     if path.suffix != ".py":
-        msg = f"{file!r} is no Python file; its name has to end in .py"
+        msg = f"{file!r} is not a Python file; its name has to end in .py"
         raise click.BadParameter(msg, param_hint=hint)
     app = str(path.resolve())
     if not is_utf8(app):
