@@ -132,7 +132,7 @@ FIELDS: Final = {
     "run_ids": "Ids of those that go on.",
     "cron": "When: minute, hour, day, month, weekday; null where it is by `every`.",
     "every": "When: so many seconds after one another; null where it is by `cron`.",
-    "timezone": "Whose clock `cron` is read by.",
+    "timezone": "Time zone of `cron`, such as Europe/Berlin.",
     "catch_up": "Seconds for which a moment that was missed is made up for.",
     "created_at": "When it was made, in UTC by ISO 8601.",
     "fired": "How many runs it has started.",

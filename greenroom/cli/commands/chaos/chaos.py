@@ -1,4 +1,4 @@
-"""``greenroom chaos run``: real faults while workflows run, and then what has to hold."""
+"""``greenroom chaos run``: real faults while workflows run, and a check of what must hold afterwards."""
 
 import secrets
 import shutil
@@ -177,7 +177,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
 
 @contextmanager
 def _made(home: "Home") -> Generator[None]:
-    """Make a home, and delete it if what is asked for is not a workload: then there is nothing in it."""
+    """Create a home. Delete it if the workload is refused, because nothing has happened in it then."""
     home.create()
     try:
         yield
