@@ -119,8 +119,8 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     The workflows are run for real, with all their effects, in a journal of their own. It is deleted if all is well.
     """
     from greenroom.cli.commands.chaos import report as reports
+    from greenroom.cli.commands.chaos.fault_injection import inject
     from greenroom.cli.commands.chaos.invariants import Aftermath, invariants
-    from greenroom.cli.commands.chaos.nemesis import inject
     from greenroom.cli.commands.chaos.orchestrator_process import OrchestratorProcess
     from greenroom.cli.commands.chaos.workload import Target, Workload
     from greenroom.workflows.home.home import Home
