@@ -236,7 +236,7 @@ def step_options(
         found += faults(error)
         options = StepOptions()
     if found:
-        msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
+        msg = f"{title} has invalid options:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     return options
 
@@ -331,7 +331,7 @@ def sampling_of(title: str, sample: "Shares | None") -> Callable[[], Sampling] |
     """
     sampling, found = (None, []) if sample is None else sampled(sample)
     if found:
-        msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
+        msg = f"{title} has invalid options:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     if sampling is None or sample is None:
         return None

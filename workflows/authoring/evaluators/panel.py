@@ -65,7 +65,7 @@ class Panel(EvaluatorGroup):
             for weight in self.weights:
                 EvaluatorOptions(weight=weight)
         except ValidationError as error:
-            msg = f"{title} has options that cannot be: {sentence(faults(error))}"
+            msg = f"{title} has invalid options: {sentence(faults(error))}"
             raise DefinitionError(msg) from None
         self.name = name
         provide()
