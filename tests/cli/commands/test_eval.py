@@ -334,7 +334,7 @@ def test_cases_that_cannot_be_are_told_with_their_lines_before_anything_starts(f
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("flow.py:hello",), "either --cases FILE, or --runs ID"),
+        (("flow.py:hello",), "either --cases FILE or --runs ID"),
         (("flow.py:helo", "--cases", "cases.jsonl"), "did you mean `hello`?"),
         (("flow.py:hello", "--cases", "none.jsonl"), "cannot be read"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--judge", "tune"), "no evaluator `tune`; did you mean `tone`?"),
