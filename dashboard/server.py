@@ -217,7 +217,7 @@ def _listen(family: socket.AddressFamily, address: str, host: str, port: int) ->
         why = {
             errno.EADDRINUSE: "another program listens there",
             errno.EACCES: "ports below 1024 belong to root",
-            errno.EADDRNOTAVAIL: "it is no address of this machine",
+            errno.EADDRNOTAVAIL: "it is not an address of this machine",
         }.get(number or 0, str(error))
         msg = f"cannot listen at {host} port {port}: {why}; choose another with --port or --host"
         raise CannotServe(msg) from error

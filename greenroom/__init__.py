@@ -254,7 +254,7 @@ _HOMES = {
     "uuid4": "actors.api.deterministic",
     "workflow": "workflows.authoring.decorators",
 }
-"""The module of each public name that is no error."""
+"""The module of each public name that is not an error."""
 
 
 if not os.path.isdir(os.path.join(__path__[0], "messages")):  # noqa: PTH112, PTH118  pathlib would double this import

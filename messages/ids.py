@@ -30,14 +30,14 @@ def text_given(what: str, given: object) -> str:
     """Return a text by which something is looked up.
 
     Raises:
-        TypeError: It is no text, but for instance a handle or a number.
+        TypeError: It is not text, but for instance a handle or a number.
         ValueError: No text in a journal is like it.
     """
     if not isinstance(given, str):
         msg = f"{what} is a str, not {given!r:.250}"
         raise TypeError(msg)
     if not is_text(given):
-        msg = f"{what} holds what is no character: {given!r:.250}"
+        msg = f"{what} holds what is not a character: {given!r:.250}"
         raise ValueError(msg)
     return given
 

@@ -99,7 +99,7 @@ def check_command(given: object) -> None:
     """Check what is passed to ``send``.
 
     Raises:
-        TypeError: It is no command.
+        TypeError: It is not a command.
         InvalidInput: A text in it cannot be written into a journal.
     """
     if type(given) not in _COMMANDS:
@@ -121,7 +121,7 @@ def _check_texts(command: Message) -> None:
         texts = cast("dict[str, object]", member) if isinstance(member, dict) else (member,)
         for text in texts:  # of a dict, its keys; values are checked where they become JSON
             if isinstance(text, str) and not is_text(text):
-                sentence = f"holds what is no character: {text!r:.250}"
+                sentence = f"holds what is not a character: {text!r:.250}"
                 msg = f"{name}: {sentence}"
                 raise InvalidInput(msg, ((name, sentence),))
 

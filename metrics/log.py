@@ -107,7 +107,7 @@ def configure(
 
     Raises:
         OSError: The file cannot be written.
-        JournalError: It is no regular file, or other users can write it.
+        JournalError: It is not a regular file, or other users can write it.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
     silence()

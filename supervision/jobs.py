@@ -245,7 +245,7 @@ class WorkerListener(Protocol):
         ...
 
     def received(self, message: FromWorker) -> None:
-        """The worker sent a valid message. Bytes that are no message end the life instead."""
+        """The worker sent a valid message. Bytes that are not a message end the life instead."""
         ...
 
     def died(self) -> None:

@@ -140,7 +140,7 @@ def _names(value: object) -> Iterator[Exception]:
         return
     for name in cast("tuple[object, ...]", value):
         if not isinstance(name, str):
-            yield TypeError(f"holds names, and {name!r} is none")
+            yield TypeError(f"holds names, and {name!r} is not one")
         elif not name or "=" in name or "\0" in name:
             yield ValueError(f"holds names, and no variable can be called {name!r}")
 

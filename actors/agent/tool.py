@@ -63,7 +63,7 @@ def read_arguments(tool: AgentTool, call: ToolCall) -> dict[str, Json]:
         msg = f"the arguments of {call.name} are not JSON: {error}"
         raise BadCall(msg) from None
     if not isinstance(arguments, dict):
-        msg = f"the arguments of {call.name} are no JSON object with the parameters by name"
+        msg = f"the arguments of {call.name} are not a JSON object with the parameters by name"
         raise BadCall(msg)
     try:
         return tool.read(cast("dict[str, Any]", arguments))

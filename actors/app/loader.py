@@ -206,7 +206,7 @@ def _load_file(path: Path) -> ModuleType:
     loader = None if path.suffix else _ScriptLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
-        msg = "it is no Python file, whose name ends in .py"
+        msg = "it is not a Python file, whose name ends in .py"
         raise DefinitionError(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: annotations are looked up there, and files beside it may import it

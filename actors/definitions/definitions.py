@@ -37,17 +37,17 @@ _WORDS: Final[dict[Kind, str]] = {
 
 
 _ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-"""What has no control character, no line break and no half of a surrogate pair."""
+"""Matches text without control characters, line breaks and unpaired surrogates."""
 
 
 def check_name(name: object, kind: Kind) -> str:
-    """Return a name that an author has given to a definition, or to the calls of a step.
+    """Return the name of a definition, or of a step's calls, as the author has given it.
 
     Raises:
-        DefinitionError: It cannot be shown in one line.
+        DefinitionError: It is not one line of text.
     """
     if not (isinstance(name, str) and name.strip() and _ONE_LINE.fullmatch(name)):
-        msg = f"the name of a {_WORDS[kind]} is a text of one line, not {name!r:.100}"
+        msg = f"the name of a {_WORDS[kind]} must be one line of text, not {name!r:.100}"
         raise DefinitionError(msg)
     return name
 

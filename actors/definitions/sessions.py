@@ -113,7 +113,7 @@ class SessionDefinition(Definition):
         name = type(message).__name__
         if not isinstance(message, BaseModel) or self.messages.get(name) is not type(message):
             msg = f"{self.title} takes {self._taken()}, not {message!r:.200}"
-            raise InvalidInput(msg, (("message", f"is no {self._taken()}"),))
+            raise InvalidInput(msg, (("message", f"is not a {self._taken()}"),))
         return name, self._form(name).dump(message)
 
     def read_message(self, name: str, value: Json) -> BaseModel:
@@ -123,8 +123,8 @@ class SessionDefinition(Definition):
             InvalidInput: The value does not fit; every wrong field is named.
         """
         if name and name not in self.messages:
-            msg = f"{self.title} takes {self._taken()}, no {name}{suggestion(name, list(self.messages))}"
-            raise InvalidInput(msg, (("message", f"is no {self._taken()}"),))
+            msg = f"{self.title} takes {self._taken()}, not {name}{suggestion(name, list(self.messages))}"
+            raise InvalidInput(msg, (("message", f"is not a {self._taken()}"),))
         form = self._form(name) if name else self._message
         try:
             return cast("BaseModel", form.read(value))
@@ -172,7 +172,7 @@ class SessionDefinition(Definition):
             close = {each: wrong for each, wrong in faulty.items() if len(wrong) == fewest}
             if len(close) == 1:
                 (each, wrong), *_ = close.items()
-                msg = f"the message is no {self._taken()}, and does not fit {each}: {sentence(wrong)}"
+                msg = f"the message is not a {self._taken()}, and does not fit {each}: {sentence(wrong)}"
                 raise InvalidInput(msg, wrong)
             what = f"it fits none of {self._taken()}: " + "; ".join(
                 f"as {each}, {sentence(wrong)}" for each, wrong in faulty.items()

@@ -22,7 +22,7 @@ from greenroom.actors.failures.inspection import (
     notes_of,
 )
 from greenroom.actors.failures.limit_hints import limit_hint
-from greenroom.actors.failures.reconstruction import cause_made_again
+from greenroom.actors.failures.reconstruction import reconstructed_cause
 from greenroom.actors.failures.tracebacks import is_foreign, place, report
 from greenroom.messages.core.errors import (
     DefinitionError,
@@ -87,7 +87,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
             notes=notes_of(error),
             members=_members(error, [_MOST_MEMBERS]),
         )
-        again = cause_made_again(failure)
+        again = reconstructed_cause(failure)
         lost = again is not None and message_of(again) != message_of(error)
         return failure.model_copy(update={"text_lost": True}) if lost else failure
     except BaseException as broken:  # noqa: BLE001  see above

@@ -91,7 +91,7 @@ def reconstructed(error: E, failure: Failure) -> E:
 
 def with_cause(error: E, failure: Failure) -> E:
     """Attach to an error what was raised elsewhere, and where. Return the error."""
-    error.cause = cause_made_again(failure)
+    error.cause = reconstructed_cause(failure)
     if isinstance(error, RunFailed):
         error.failure = failure
     error.fields = dict(failure.fields)
@@ -113,7 +113,7 @@ def with_location(error: E, failure: Failure) -> E:
     return with_cause(error, failure)
 
 
-def cause_made_again(failure: Failure) -> Exception | None:
+def reconstructed_cause(failure: Failure) -> Exception | None:
     """Return the exception that was raised; None if there was none."""
     if not failure.classes:
         return None
@@ -121,13 +121,13 @@ def cause_made_again(failure: Failure) -> Exception | None:
     if found is None:
         args: tuple[Any, ...] = failure.args if failure.args is not None else (failure.message,)
         if failure.members:
-            members = [cause_made_again(each) for each in failure.members]
+            members = [reconstructed_cause(each) for each in failure.members]
             args = (failure.fields.get("message", failure.message), [each for each in members if each is not None])
         classes = _loaded(failure.classes[:1])
         try:
-            telling = _telling(classes[0]) if failure.text_lost else None
-            found = _blank(telling or classes[0], args)
-            if telling is not None:
+            subclass = _with_recorded_text(classes[0]) if failure.text_lost else None
+            found = _blank(subclass or classes[0], args)
+            if subclass is not None:
                 attribute(found, "__dict__")["_sentence"] = failure.message
             _fill(found, failure.fields)
         except (IndexError, TypeError):  # its class is not loaded, or needs its own code to be created
@@ -223,8 +223,8 @@ def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
     return made
 
 
-def _telling(cls: type[Exception]) -> type[Exception] | None:
-    """Create a class of the author's whose instances have the recorded text; None if that is impossible."""
+def _with_recorded_text(cls: type[Exception]) -> type[Exception] | None:
+    """Create a subclass of an author's class whose instances show the recorded text; None if that is impossible."""
     return _combined(cast("Any", cls), ()) if type(cls) in {type, ABCMeta} else None
 
 

@@ -104,7 +104,7 @@ class Connection:
             raise Fatal(f"{self._definition.title} answered wrongly: {error}") from None  # noqa: EM102
 
     def _raise_for_status(self, error: MCPError) -> None:
-        """Raise for an HTTP response that is no answer of the protocol, whose servers refuse requests with 400."""
+        """Raise for an HTTP response that is not an answer of the protocol, whose servers refuse requests with 400."""
         last = self._last
         if last.status > HTTPStatus.BAD_REQUEST or last.is_foreign:
             kind = SessionGone if last.status == HTTPStatus.NOT_FOUND and last.in_session else ServerLost

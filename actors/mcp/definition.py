@@ -87,7 +87,7 @@ class McpDefinition(StepDefinition):
     def _check_command(self, name: str) -> None:
         base = Path(self.workdir or ".")
         if not base.is_dir():
-            msg = f"{self.title} is to work in {str(base)!r}, which is no folder: correct cwd="
+            msg = f"{self.title} is to work in {str(base)!r}, which is not a folder: correct cwd="
             raise DefinitionError(msg)
         path = base / name if os.sep in name else Path(shutil.which(name) or "")
         if os.sep not in name and path == Path():
@@ -121,7 +121,7 @@ class McpDefinition(StepDefinition):
             )
             raise DefinitionError(msg) from None
         except ValueError as error:
-            msg = f"a header of {self.title} is no template: {error}; write $$ for a dollar sign"
+            msg = f"a header of {self.title} is not a template: {error}; write $$ for a dollar sign"
             raise DefinitionError(msg) from None
 
 

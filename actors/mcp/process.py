@@ -181,8 +181,8 @@ class ServerProcess:
             except ValueError:
                 text = line[:_SHOWN].decode(errors="replace").strip()
                 self._lose(
-                    f"wrote to its standard output what is no message of the protocol: {text!r}. Only messages may go "
-                    "there: let it write everything else to its standard error"
+                    f"wrote to its standard output what is not a message of the protocol: {text!r}. Only messages may "
+                    "go there: let it write everything else to its standard error"
                 )
                 return
             try:

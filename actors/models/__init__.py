@@ -74,7 +74,7 @@ class ModelReply:
         raw: See ``AssistantMessage.raw``.
 
     Raises:
-        TypeError: Tokens are no whole numbers, or the price is no number.
+        TypeError: Tokens are not whole numbers, or the price is not a number.
         ValueError: One of them is below 0, not finite, or more than there can be.
     """
 
@@ -96,7 +96,7 @@ def check_usage(input_tokens: object, output_tokens: object, usd: object) -> Non
     """Raise if a model says to have used what nobody can use. A number below 0 would enlarge budgets.
 
     Raises:
-        TypeError: Tokens are no whole numbers, or the price is no number.
+        TypeError: Tokens are not whole numbers, or the price is not a number.
         ValueError: One of them is below 0, not finite, or more than there can be.
     """
     for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):

@@ -34,9 +34,9 @@ def unwritable(value: object, error: Exception, write: Callable[[Any], object]) 
             )
         if isinstance(part, (bytes, bytearray)) and "utf-8" in said and not _is_utf_8(part):
             return (
-                f"{prefix(place)}these bytes are no text, as which a model's bytes are written; give the model "
-                '`model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")`, or a dataclass that as '
-                "`__pydantic_config__`"
+                f"{prefix(place)}these bytes are not text in UTF-8, which is how a model writes bytes; give the model "
+                '`model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")`, or a dataclass the '
+                "same as `__pydantic_config__`"
             )
         if _failure(part, write) == _identity(error):
             why = f" ({said})" if own else ""

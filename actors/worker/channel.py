@@ -72,7 +72,7 @@ class Channel:
         try:
             return [TO_WORKER.decode(body).message for body in self._decoder.feed(data)]
         except CodecError as error:
-            sys.stderr.write(f"the orchestrator sent what is no message: {error}\n")
+            sys.stderr.write(f"the orchestrator sent what is not a message: {error}\n")
             sys.stderr.flush()
             os._exit(_PROTOCOL_EXIT)
 

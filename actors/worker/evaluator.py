@@ -54,7 +54,7 @@ class EvaluatorActor(ToolActor):
 
     def _judge(self, message: Evaluate) -> Score:
         definition = lookup(message.evaluator)
-        assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
+        assert isinstance(definition, StepDefinition), f"{definition.title} is not a step"
         form = next(iter(definition.signature.forms.values()))
         args = [form.decode(message.subject), plain(message.arguments)][: len(definition.signature.parameters)]
         return as_score(self.call(message.token, definition.fn, args, {}))

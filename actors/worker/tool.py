@@ -181,7 +181,7 @@ class ToolActor(FunctionActor):
 
     def _run(self, message: Execute) -> Json:
         definition = lookup(message.step)
-        assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
+        assert isinstance(definition, StepDefinition), f"{definition.title} is not a step"
         if self._fakes is not None and definition.kind == "tool":
             result = fake_result(self._fakes, message)
             if result is not NO_FAKE:

@@ -185,12 +185,12 @@ def _unreadable(body: bytes) -> problems.Problem | None:
     try:
         normal(body)
     except ValueError as error:
-        fault = Fault(field="body", sentence=f"is no JSON: {error}")
-        return problems.problem("invalid_request", f"the body is no JSON: {error}", errors=(fault,))
+        fault = Fault(field="body", sentence=f"is not JSON: {error}")
+        return problems.problem("invalid_request", f"the body is not JSON: {error}", errors=(fault,))
     return None
 
 
-class HeadersSent(Exception):  # noqa: N818  it stops the handler of a HEAD request, and is no error
+class HeadersSent(Exception):  # noqa: N818  it stops the handler of a HEAD request, and is not an error
     """Raised when the headers of the answer to a ``HEAD`` request have been sent."""
 
 

@@ -88,8 +88,6 @@ def read_origin(text: str) -> str:
         raise ValueError(msg)
     origin = text.strip().lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):
-        msg = (
-            f"{text!r} is no origin: write scheme, host and port, such as https://app.example or http://localhost:5173"
-        )
+        msg = f"{text!r} is not an origin: write scheme, host and port, such as https://app.example or http://localhost:5173"
         raise ValueError(msg)
     return origin.removesuffix(_DEFAULT_PORTS[origin.partition(":")[0]])

@@ -21,7 +21,7 @@ def refuse_unknown(request: Request) -> None:
         return
     known = _parameters(request.scope["route"])
     faults = tuple(
-        Fault(field=f"query.{name}", sentence=f"is no parameter of this path; {_hint(name, known)}")
+        Fault(field=f"query.{name}", sentence=f"is not a parameter of this path; {_hint(name, known)}")
         for name in dict.fromkeys(request.query_params)
         if name not in known
     )

@@ -180,11 +180,11 @@ def _sentence(found: Any) -> str:
 
 
 _WORDS: Final = {
-    "extra_forbidden": "is no field of this request",
+    "extra_forbidden": "is not a field of this request",
     "missing": "is missing",
-    "model_attributes_type": "is no JSON object",
-    "model_type": "is no JSON object",
-    "dict_type": "is no JSON object",
+    "model_attributes_type": "is not a JSON object",
+    "model_type": "is not a JSON object",
+    "dict_type": "is not a JSON object",
 }
 
 

@@ -176,8 +176,8 @@ def budget_of(limits: Sequence[str]) -> "Budget | None":
         found = {name: float(value) for name, _, value in pairs if name not in named}
         return Budget.model_validate({k: int(v) if v.is_integer() else v for k, v in found.items()} | named)
     except (ValueError, ValidationError) as error:
-        names = ", ".join(f"{name}=N" for name in Budget.model_fields if name != "unknown_price")
-        msg = f"it is one of {names}, above 0, or unknown_price=allow, and not {' '.join(limits)!r}"
+        names = " or ".join(f"{name}=N" for name in Budget.model_fields if name != "unknown_price")
+        msg = f"give {names} with N above 0, or unknown_price=allow, not {' '.join(limits)!r}"
         raise click.BadParameter(msg, param_hint="--budget") from error
 
 

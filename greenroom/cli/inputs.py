@@ -21,7 +21,7 @@ class Number(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value} is no number.", param, ctx)
+            self.fail(f"{value} is not a number.", param, ctx)
         return number
 
 
@@ -34,7 +34,7 @@ def read_json(text: str, hint: str, *, files: bool = True) -> Any:
         files: Whether the JSON may lie in a file.
 
     Raises:
-        BadParameter: It cannot be read, or is no JSON.
+        BadParameter: It cannot be read, or is not JSON.
     """
     if files and text == "-":
         text = _text("standard input", lambda: sys.stdin.buffer.read(MOST_BYTES + 1), hint)
@@ -50,7 +50,7 @@ def parse_json(text: str) -> Any:
     """Return the value of a JSON text that a journal can hold.
 
     Raises:
-        ValueError: It is no JSON, or holds what a journal cannot: a number that is not finite, half a surrogate pair,
+        ValueError: It is not JSON, or holds what a journal cannot: a number that is not finite, half a surrogate pair,
             or too many levels. The message says which.
     """
     from greenroom.messages.core.json_scanner import normal
@@ -58,7 +58,7 @@ def parse_json(text: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        msg = f"it is no JSON: {error}"
+        msg = f"it is not JSON: {error}"
         raise ValueError(msg) from None
     except RecursionError:
         msg = "it is nested too deep"
@@ -94,7 +94,7 @@ def _text(what: str, read: Callable[[], bytes], hint: str) -> str:
     except OSError as error:
         why = error.strerror or str(error)
     except UnicodeDecodeError as error:
-        why = f"it is no UTF-8 text, see byte {error.start + 1}"
+        why = f"it is not UTF-8 text, see byte {error.start + 1}"
     msg = f"{what} cannot be read: {why}"
     raise click.BadParameter(msg, param_hint=hint)
 

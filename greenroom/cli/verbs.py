@@ -11,20 +11,23 @@ class Root(Verbs):
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "demo": (
             "greenroom.cli.commands.demo.demo:demo",
-            "The show: real faults, recovery, a scored result. No key, no network.",
+            "A demonstration: real faults, recovery, a scored result. No key, no network.",
         ),
         "run": (
             "greenroom.cli.commands.runs.run:run",
             "Start a workflow, or go on with a run, and follow it to its result.",
         ),
-        "serve": ("greenroom.cli.commands.serving.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
+        "serve": (
+            "greenroom.cli.commands.serving.serve:serve",
+            "An orchestrator with its HTTP API and dashboard, until Ctrl+C.",
+        ),
         "runs": (
             "greenroom.cli.commands.runs.runs:runs",
             "Look at runs and steer them: list, show, events, result, pause, resume ...",
         ),
         "schedules": (
             "greenroom.cli.commands.schedules:schedules",
-            "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
+            "Start workflows repeatedly: list, show, create, pause, resume, trigger, delete.",
         ),
         "send": ("greenroom.cli.commands.runs.send:send", "Send a run a message."),
         "sessions": (
@@ -33,7 +36,7 @@ class Root(Verbs):
         ),
         "dead-letters": (
             "greenroom.cli.commands.dead_letters:dead_letters",
-            "What was set aside: list, redrive, drop.",
+            "Messages and steps that kept failing: list, redrive, drop.",
         ),
         "approvals": (
             "greenroom.cli.commands.approvals:approvals",
@@ -54,16 +57,16 @@ class Root(Verbs):
         ),
         "chaos": (
             "greenroom.cli.commands.chaos.chaos:chaos",
-            "Real faults while workflows run, and then what has to hold: run.",
+            "Inject faults while workflows run, and check that all recovers: run.",
         ),
         "check": (
             "greenroom.cli.commands.maintenance.check:check",
-            "Replay unfinished runs with the present code: which does it not fit?",
+            "Replay unfinished runs with the present code, and report those that it does not fit.",
         ),
         "db": ("greenroom.cli.commands.maintenance.db:db", "The journal itself: verify, reindex, accept-loss."),
         "doctor": ("greenroom.cli.commands.maintenance.doctor:doctor", "Check that this machine has what is needed."),
         "version": (
             "greenroom.cli.commands.maintenance.version:version",
-            "Versions of this package and of what it rests on.",
+            "Versions of this package, of Python and of SQLite.",
         ),
     }

@@ -66,7 +66,7 @@ class VirtualClock:
             seconds.
 
     Raises:
-        TypeError: The start is no time.
+        TypeError: The start is not a time.
         ValueError: It is not between the years 1970 and 9999.
     """
 

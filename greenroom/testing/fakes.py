@@ -105,7 +105,7 @@ class ToolFakes:
             read_only: Names of those that the server calls read-only, whose calls are made again after a death.
 
         Raises:
-            TypeError: ``server`` is no MCP server, or a fake is not callable.
+            TypeError: ``server`` is not an MCP server, or a fake is not callable.
         """
         if not isinstance(cast("object", server), McpServer):
             msg = f"replace_server takes a server made by mcp(), not {server!r:.200}"
@@ -124,7 +124,7 @@ class ToolFakes:
         """Return the calls of a replaced tool or server so far, one for each attempt, in order.
 
         Raises:
-            TypeError: It is no tool and no server.
+            TypeError: It is neither a tool nor a server.
         """
         if getattr(getattr(tool, "definition", None), "kind", "") != "tool":
             msg = f"calls are kept of tools and of servers made by mcp(), not of {tool!r:.200}"

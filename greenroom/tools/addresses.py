@@ -20,7 +20,7 @@ def normal_host(host: str) -> str:
     """Return a host name in the form in which hosts are compared: ASCII, lower case, without the root's dot.
 
     Raises:
-        ValueError: It is no host name.
+        ValueError: It is not a host name.
     """
     host = host.rstrip(".").lower()
     try:
@@ -28,7 +28,7 @@ def normal_host(host: str) -> str:
     except ValueError:
         name = host.encode("idna").decode("ascii") if host else ""
     if not name or any(letter.isspace() or letter in "/@:?#[]%\\" for letter in name):
-        msg = f"{host!r} is no host name"
+        msg = f"{host!r} is not a host name"
         raise ValueError(msg)
     return name
 
@@ -37,7 +37,7 @@ def allowed_hosts(title: str, hosts: Sequence[str]) -> tuple[str, ...]:
     """Return the checked entries of an allow-list: host names, or ``*.`` and a name for all names below it.
 
     Raises:
-        DefinitionError: The list is empty, or an entry is no host name.
+        DefinitionError: The list is empty, or an entry is not a host name.
     """
     if isinstance(hosts, str) or not hosts:
         msg = f'{title} needs the names of the hosts that it may connect to, such as hosts=["example.com"]'

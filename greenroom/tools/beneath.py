@@ -69,10 +69,10 @@ def refusing(path: str) -> Generator[None]:
         why = {
             errno.ENOENT: "does not exist",
             errno.ELOOP: "is a link, and links are not followed",
-            errno.ENOTDIR: "is no folder, or is a link, and links are not followed",
+            errno.ENOTDIR: "is not a folder, or is a link, and links are not followed",
             errno.EISDIR: "is a folder",
             errno.EACCES: "may not be opened by this process",
-            errno.ENXIO: "is no regular file",
+            errno.ENXIO: "is not a regular file",
             errno.ENAMETOOLONG: "is longer than a name of a file may be",
         }.get(error.errno or 0)
         if why is None:
@@ -91,7 +91,7 @@ def open_file(name: str, folder: int, path: str) -> int:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        msg = f"{_shown(path)} is no regular file"
+        msg = f"{_shown(path)} is not a regular file"
         raise Fatal(msg)
     return descriptor
 

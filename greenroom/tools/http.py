@@ -165,7 +165,7 @@ def _checked(url: str, hosts: Sequence[str], ports: Sequence[int]) -> tuple[str,
         scheme, named = parts.scheme, parts.port
         host = normal_host(parts.hostname or "")
     except ValueError as error:
-        msg = f"{url!r} is no URL: {error}"
+        msg = f"{url!r} is not a URL: {error}"
         raise Fatal(msg) from error
     if scheme not in _PORTS:
         msg = f"{url!r} begins with neither http:// nor https://"

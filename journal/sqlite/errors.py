@@ -51,7 +51,7 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
         sentence = f"there is no journal at {path}: check the path, or start an orchestrator there first"
     elif isinstance(error, apsw.NotADBError):
         kind = JournalCorrupt
-        sentence = f"{path} is no SQLite database, so no journal; it was left as it is: choose another path"
+        sentence = f"{path} is not an SQLite database, so no journal; it was left as it is: choose another path"
     elif isinstance(error, (apsw.CorruptError, apsw.ConstraintError, UnicodeDecodeError)):
         kind = JournalCorrupt
         sentence = f"the journal {path} is damaged ({error}): {repair(path)}"

@@ -107,7 +107,7 @@ class Codec(Generic[M]):
                 [JsonText(normal(text) if self._check_values else text, checked=True) for text in texts]
             )
         except ValueError as error:
-            msg = f"a message is no JSON: {error}"
+            msg = f"a message is not JSON: {error}"
             raise UnknownMessage(msg) from error
         try:
             return self._validator.validate_json(head, context=values)  # type: ignore[no-any-return]

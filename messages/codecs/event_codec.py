@@ -124,7 +124,7 @@ def decode_event(body: bytes) -> AnyEvent:
         msg = f"an event of the journal does not fit: {error.errors(include_url=False)[0]['msg']}"
         raise UnknownMessage(msg) from error
     except ValueError as error:
-        msg = f"an event of the journal is no JSON: {error}"
+        msg = f"an event of the journal is not JSON: {error}"
         raise UnknownMessage(msg) from error
     return event
 

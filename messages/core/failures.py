@@ -80,7 +80,7 @@ class Exit(Message):
             "hung": "hung",
             "timeout": "overran its time and was killed",
             "blocked": "blocked its event loop and was killed",
-            "garbage": "sent bytes that are no message and was killed",
+            "garbage": "sent bytes that are not a message and was killed",
             "start_failed": "failed to start",
             "backend_lost": "died with the process that forked it",
             "orchestrator_lost": "died with its orchestrator",

@@ -38,7 +38,7 @@ def _number(value: Any) -> Any:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        msg = f"{value} is no number to reckon with"
+        msg = f"{value} is not a finite number"
         raise _unfit(msg)
     return value
 
@@ -64,7 +64,7 @@ def _unbounded(value: Any) -> Any:
 def _variable(value: Any) -> Any:
     if isinstance(value, str) and (not value or "=" in value or "\0" in value):
         hint = "; `--env NAME=VALUE` sets one for the whole app" if "=" in value else ""
-        msg = f"{value!r} is no name of an environment variable{hint}"
+        msg = f"{value!r} is not the name of an environment variable{hint}"
         raise _unfit(msg)
     return value
 

@@ -134,7 +134,7 @@ def _scan(text: bytes) -> None:
     string = text.decode()
     # The second check alone would accept a text that closes a bracket and opens another one.
     if not _ask("SELECT json_valid(?1) AND json_valid(?2 || ?1 || ?3)", string, "[" * levels, "]" * levels)[0]:
-        msg = "it is no JSON, or nested too deeply"
+        msg = "it is not JSON, or nested too deeply"
         raise ValueError(msg)
     if not plain_numbers(text):
         _check_numbers(text)
@@ -235,5 +235,5 @@ def _ask(query: str, *values: str) -> tuple[Any, ...]:
     try:
         return tuple(next(connection.execute(query, values)))
     except apsw.Error as error:
-        msg = f"it is no JSON: {error}"
+        msg = f"it is not JSON: {error}"
         raise ValueError(msg) from error

@@ -125,7 +125,7 @@ def refuse_infinite(value: object) -> bytes:
         ValueError: The value holds such a number.
     """
     written = to_json(value, inf_nan_mode="constants")
-    # A text of a megabyte is searched for a millisecond, and is no number.
+    # A text of a megabyte is searched for a millisecond, and is not a number.
     if value.__class__ is not str and b"Infinity" in written:  # in a text or a number: the slow check decides
         dumps(value, allow_nan=False)
     return written

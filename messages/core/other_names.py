@@ -1,4 +1,4 @@
-"""What other systems call the things of this package, so that a name that is not here leads to the one that is."""
+"""Names that other systems have for the things of this package, each with a hint at the name to use here."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -18,12 +18,12 @@ PACKAGE: Final = _names(
     ),
     ("Actor Entity GenServer VirtualObject actor entity service", "a coroutine function with `@session` is an actor"),
     ("Agent agent create_agent", "an `LLM` with `tools` is an agent"),
-    ("handoff", "an `LLM` hands over to another `LLM`, or to a `@workflow`, that is one of its `tools`"),
+    ("handoff", "an `LLM` hands over to another `LLM` or a `@workflow` that is among its `tools`"),
     (
         "get_event query search_attributes set_event",
         "a workflow's parameter `state` is seen as `run.state`",
     ),
-    ("update", "what answers is a session: `orchestrator.session(handler, key).ask(message)`"),
+    ("update", "a message that is answered goes to a session: `orchestrator.session(handler, key).ask(message)`"),
     ("Event Promise awakeable recv wait_condition wait_for_event", "workflow code waits with `receive(Model)`"),
     (
         "send send_event",
@@ -31,7 +31,7 @@ PACKAGE: Final = _names(
     ),
     ("interrupt wait_for_approval", "workflow code waits for a person with `approve(action, args)`"),
     ("delay sleep_until start_timer timer", "workflow code waits with `sleep(seconds)`, across restarts"),
-    ("continue_as_new", "a workflow may loop on; what never ends is better a `@session`, or `orchestrator.schedule`"),
+    ("continue_as_new", "a workflow may loop; for work that never ends, use a `@session` or `orchestrator.schedule`"),
     ("execute_activity start_activity", "a step is called and awaited like any coroutine function"),
     ("execute_child_workflow spawn start_child", "a workflow that is awaited in another one is a child run"),
     ("Send chain chord gather group map parallel starmap unmapped wait", "use `asyncio.gather` and plain Python"),
@@ -46,14 +46,14 @@ PACKAGE: Final = _names(
     ("Context activity_info context get_context info workflow_info", "`current()` is about the running step"),
     ("heartbeat", "a step reports with `current().heartbeat(detail)`"),
     ("idempotency_key", "it is `current().idempotency_key`"),
-    ("get_version patch patched", "code that takes another way has a version: `@workflow(version=2)`"),
+    ("get_version patch patched", "code that takes another way gets a version of its own: `@workflow(version=2)`"),
     ("side_effect", "`now()`, `uuid4()` and `random()` are recorded; anything else that may differ is a step"),
     ("get_logger get_run_logger log logger", "use `print` and `logging`: `run.logs()` gives what they wrote"),
     ("cache cached memoize", "results are kept in their run: a start with the `id` of a run gives that run again"),
     ("serve", "it is a verb of the command line, serve FILE.py"),
     ("Codec PayloadCodec encrypt", "the journal holds values as they are: encrypt in the steps what it must not show"),
 )
-"""For names that are imported from the package."""
+"""Hints for names that are imported from the package."""
 
 _ORCHESTRATOR: Final = _names(
     (
@@ -168,7 +168,7 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {
     "WorkerRecord": _names(("kill restart", "it is `orchestrator.{attribute}(record.id)`")),
     "ApprovalRecord": _names(("approve decide edit reject", "it is `orchestrator.decide(record.id, decision)`")),
 }
-"""For attributes, by the class that they were looked for in."""
+"""Hints for attributes, by the class whose object was asked for them."""
 
 _RETRIES: Final = (
     "max_attempts max_retries maximum_attempts retries retry_delay retry_policy retry_strategy",
@@ -196,12 +196,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         _CACHE,
         ("cpus num_cpus", "it is `cpu=`, in seconds of an attempt"),
         ("memory", "it is `memory_mb=`"),
-        ("description", "the docstring of the function says it"),
+        ("description", "it is the docstring of the function"),
         ("needs_approval requires_approval", "it is `approve=`"),
     ),
     "evaluator": _names(_RETRIES, _TIMEOUTS),
     "workflow": _names(
-        (_RETRIES[0] + " retry", "steps are tried again, `@tool(retry=...)`; a run that failed has `run.retry()`"),
+        (_RETRIES[0] + " retry", "steps have that option, `@tool(retry=...)`; `run.retry()` retries a failed run"),
         (
             _TIMEOUTS[0] + " execution_timeout run_timeout timeout",
             "it is `budget=Budget(wall=...)`, which parks the run; `asyncio.timeout` is for workflow code",
@@ -216,8 +216,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     ),
     "session": _names(
         ("id key", "each session has its own: `orchestrator.session({name}, key)`"),
-        (_RETRIES[0] + " retry", "steps are tried again, `@tool(retry=...)`; a failed message is a dead letter"),
-        (_TIMEOUTS[0] + " timeout", "steps have it, `@tool(timeout=...)`; `asyncio.timeout` is for the handler's code"),
+        (_RETRIES[0] + " retry", "steps have that option, `@tool(retry=...)`; a failed message becomes a dead letter"),
+        (
+            _TIMEOUTS[0] + " timeout",
+            "steps have that option, `@tool(timeout=...)`; `asyncio.timeout` is for the handler's code",
+        ),
         _AT_ONCE,
     ),
     "LLM": _names(
@@ -227,12 +230,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ("max_output_tokens max_tokens temperature top_p", "it is in `settings={{...}}`"),
         ("output_schema output_type response_format response_model result_type structured_output", "it is `output=`"),
         ("agents handoffs sub_agents", "another `LLM` may be one of its `tools=`"),
-        ("history memory message_history", "a call has it, `await {name}(prompt, history=Conversation())`"),
+        ("history memory message_history", "a call takes it, `await {name}(prompt, history=Conversation())`"),
         ("streaming", "it is `stream=`, the channel that its text goes to"),
         ("max_iterations max_steps recursion_limit", "it is `max_turns=`"),
         ("fallbacks", "it is `fallback=`"),
         ("guardrails output_validator validators", "it is `accept=`, a list of evaluators"),
-        ("needs_approval", "its tools ask: `@tool(approve=True)`"),
+        ("needs_approval", "its tools have that option: `@tool(approve=True)`"),
     ),
     "Retry": _names(
         ("count max_attempts maximum_attempts tries", "it is `attempts=`, which counts the first"),
@@ -262,16 +265,16 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ("recovery_timeout reset_timeout timeout", "it is `cooldown=`"),
     ),
 }
-"""For options, by what they were given to."""
+"""Hints for options, by the function or class that they were given to."""
 
 
 def refuse_options(of: str, unknown: Iterable[str], known: Iterable[str] | None, name: str) -> None:
-    """Raise ``TypeError`` as Python does for an option that is not there, with the one that is meant if it is known.
+    """Raise ``TypeError`` for an unknown option, as Python does, with a hint at the option to use if one is known.
 
     Args:
-        of: What the options were given to, such as ``tool``.
-        unknown: The options that it does not have.
-        known: Those that it has.
+        of: The function or class that was called, such as ``tool``.
+        unknown: Names of the options that it does not have.
+        known: Names of those that it has.
         name: Name of the step, workflow or session.
     """
     for option in unknown:
@@ -285,19 +288,19 @@ def refuse_options(of: str, unknown: Iterable[str], known: Iterable[str] | None,
 
 
 class OtherNames:
-    """Base of classes that say what a thing is called here, if it was asked for by the name of another system."""
+    """Base of classes whose ``AttributeError`` names what to use instead of another system's name."""
 
-    if not TYPE_CHECKING:  # for a type checker nothing is there but what is
+    if not TYPE_CHECKING:  # a type checker must report unknown attributes
 
         def __getattr__(self, name: str) -> Any:
-            """Raise ``AttributeError``, with the name that is meant where that is known."""
+            """Raise ``AttributeError``, with the name to use here if there is a hint."""
             for cls in type(self).__mro__:
                 if name in (hints := ATTRIBUTES.get(cls.__name__.removeprefix("Async"), {})):
                     hint = hints[name].format(name=self.__dict__.get("name"), attribute=name)
                     raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: {hint}")  # noqa: EM102
             for cls in type(self).__mro__:
                 if name in cls.__dict__:
-                    # It is there, and raised AttributeError itself; asked once more, it does so where Python shows it.
+                    # A property that raised AttributeError itself: it is asked again, so that its own error is shown.
                     return cls.__dict__[name].__get__(self)
             above = getattr(super(), "__getattr__", None)
             if above is not None:  # that of pydantic

@@ -30,7 +30,7 @@ def _make(cls: Any, *given: Any, **options: Any) -> Any:
         return type.__call__(cls, **options)
     except ValidationError as error:
         wrong = "".join(f"\n  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-    msg = f"{name} has options that cannot be:{wrong}"
+    msg = f"{name} has invalid options:{wrong}"
     raise ValueError(msg)
 
 

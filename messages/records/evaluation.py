@@ -20,11 +20,11 @@ class Score:
 
     Args:
         value: 0.0 (useless) to 1.0 (perfect).
-        reason: One sentence. It is fed back to the model if the result is rejected. None stands for none.
+        reason: One sentence. It is fed back to the model if the result is rejected. None is the same as no reason.
         label: A category, if the evaluator classifies instead of measuring.
 
     Raises:
-        TypeError: ``value`` is not a number, or the reason or the label is no text.
+        TypeError: ``value`` is not a number, or the reason or the label is not text.
         ValueError: ``value`` is not between 0 and 1.
     """
 
@@ -45,7 +45,7 @@ class Score:
         given: dict[str, object] = {"reason": self.reason, "label": self.label}  # authors need not be typed
         for name, text in given.items():
             if not (text is None or isinstance(text, str)):
-                msg = f"the {name} of a score is a text, not {text!r:.100}"
+                msg = f"the {name} of a score must be a text, not {text!r:.100}"
                 raise TypeError(msg)
         if given["reason"] is None:
             object.__setattr__(self, "reason", "")

@@ -69,7 +69,7 @@ def read_cursor(of: str, cursor: str, kinds: Sequence[type[Any]]) -> Place:
 def bad_cursor(of: str) -> InvalidInput:
     """Return the error for a text that is not a cursor of a list."""
     sentence = (
-        f"is no place in the list of {of}: take the cursor from the page before, with the same filters, or leave it "
+        f"is not a place in the list of {of}: take the cursor from the page before, with the same filters, or leave it "
         "out to begin anew"
     )
     return InvalidInput(f"the cursor {sentence}", (("cursor", sentence),))

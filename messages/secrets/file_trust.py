@@ -71,7 +71,7 @@ def open_private(path: str | os.PathLike[str], flags: int, *, secret: bool = Fal
 
     Raises:
         OSError: The file cannot be opened.
-        JournalError: The file belongs to another user, has several names, or is no regular file. Or other users can
+        JournalError: The file belongs to another user, has several names, or is not a regular file. Or other users can
             write it; if it is ``secret``, read it.
     """
     path = os.fspath(path)

@@ -44,7 +44,7 @@ def read_given(env: object) -> Given:
     """Parse a user's list: ``NAME`` passes on a variable of the environment, ``NAME=VALUE`` sets one.
 
     Raises:
-        TypeError: ``env`` is a string instead of a list of strings, or an item is no string.
+        TypeError: ``env`` is a string instead of a list of strings, or an item is not a string.
         ValueError: An item does not name a variable.
     """
     if isinstance(env, str):
@@ -62,7 +62,7 @@ def read_given(env: object) -> Given:
     )
     for name, value in pairs:
         if not isinstance(name, str) or not (value is None or isinstance(value, str)):
-            msg = f"env holds names of variables, NAME or NAME=VALUE, or is a mapping of texts; {name!r} is none"
+            msg = f"env holds names of variables, NAME or NAME=VALUE, or is a mapping of texts; {name!r} is not one"
             raise TypeError(msg)
         if not name or "=" in name or "\0" in name + (value or ""):
             msg = f"env holds NAME or NAME=VALUE, and no variable can be called {name!r} or hold what it is given"

@@ -41,8 +41,8 @@ class Channel:
         sock: Our end of the socket pair; the channel closes it.
         incarnation: The worker's life number. Messages that have such a number must have this one.
         on_message: Called with each message.
-        on_fault: Called once with an ``Exit`` if the bytes are no message or too much waits to be sent. No message is
-            delivered after it.
+        on_fault: Called once with an ``Exit`` if the bytes are not a message, or too much waits to be sent. No
+            message is delivered after it.
         on_end: Called once when the worker has shut down its end.
         batched: Whether the frames of one turn of the loop are sent together. So a worker that is busy with many runs
             is woken once for all of them.

@@ -63,7 +63,7 @@ class Worker:
         self._socket.sendall(data)
 
     def receive(self) -> FromWorker:
-        """Wait for the next message that is no heartbeat."""
+        """Wait for the next message that is not a heartbeat."""
         while True:
             while self._received:
                 message = self._received.popleft()

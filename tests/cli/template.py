@@ -1,7 +1,7 @@
 """A process that has imported what every command needs. It forks a process for each command line that it is asked for.
 
 ``python template.py SOCKET``: a connection brings a command line with its descriptors, and is given the exit status. It
-is no descendant of the process that starts it, and ends with its standard input.
+is not a descendant of the process that starts it, and ends with its standard input.
 """
 
 import json

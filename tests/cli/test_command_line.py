@@ -110,4 +110,4 @@ def test_no_option_takes_nan_for_a_number() -> None:
     for verbs, option in found:
         done = CliRunner().invoke(root, [*verbs, option, "nan"], standalone_mode=False)
         assert isinstance(done.exception, click.BadParameter), (verbs, option, done)
-        assert "nan is no number" in str(done.exception)
+        assert "nan is not a number" in str(done.exception)

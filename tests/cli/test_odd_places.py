@@ -1,4 +1,4 @@
-"""What lies in the place of a home's file, and names that are no text: one sentence, the right exit code, no hang."""
+"""What lies in the place of a home's file, and names that are not text: one sentence, the right exit code, no hang."""
 
 import os
 import shutil
@@ -136,9 +136,9 @@ def test_a_working_folder_that_was_deleted_is_said(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("@none.json", "'none.json' cannot be read: No such file or directory"),
-        ("@latin", "'latin' cannot be read: it is no UTF-8 text, see byte 2"),
+        ("@latin", "'latin' cannot be read: it is not UTF-8 text, see byte 2"),
         ("@.", "'.' cannot be read: Is a directory"),
-        ("{", "it is no JSON"),
+        ("{", "it is not JSON"),
         ("[" * 100_000, "it is nested too deep"),
         ("[" * 195 + "]" * 195, "it holds what JSON does not: "),
         ('{"n": 1e400}', "it holds what JSON does not: "),

@@ -135,7 +135,7 @@ def test_a_connection_that_breaks_off_is_not_a_server_that_is_not_there():
     "url", ["127.0.0.1:7878", "localhost", "ftp://a", "http://", "http://[::1", "http://a:b", "//a"]
 )
 def test_what_is_no_url_is_refused_before_anything_is_sent(url):
-    with pytest.raises(InvalidInput, match="is no address of a server, such as http://127.0.0.1:7878"):
+    with pytest.raises(InvalidInput, match="is not an address of a server, such as http://127.0.0.1:7878"):
         Client(url, TOKEN)
 
 

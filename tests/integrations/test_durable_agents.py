@@ -219,7 +219,7 @@ def test_an_agent_needs_a_name() -> None:
 def test_options_that_cannot_be_are_all_named() -> None:
     with pytest.raises(DefinitionError) as caught:
         GreenroomDurability(tools={"search": {"timeout": -1, "crash_attempts": 0}})
-    assert "tool `search` has options that cannot be" in str(caught.value)
+    assert "tool `search` has invalid options" in str(caught.value)
     assert "timeout" in str(caught.value)
     assert "crash_attempts" in str(caught.value)
 

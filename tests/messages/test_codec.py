@@ -189,7 +189,7 @@ BEAT = '"type":"heartbeat"'
 FAULTY = {
     "an unknown type": '{"type":"heartbeet"}',
     "no type": '{"busy":0.0}',
-    "a type that is no text": '{"type":7}',
+    "a type that is not text": '{"type":7}',
     "a type of another union": '{"type":"run.cancel","run_id":"r"}',
     "an extra field": f'{{{BEAT},"spare":1}}',
     "a missing field": '{"type":"progress"}',

@@ -102,7 +102,7 @@ def test_people_see_the_options_in_full():
 
 @pytest.mark.parametrize("number", ["0", "-1", "7", "true"])
 def test_a_number_that_refers_to_no_options_is_refused(number):
-    """The frame has one value, the arguments, which are no options."""
+    """The frame has one value, the arguments, which are not options."""
     body = FROM_WORKER.encode(turn(StepOptions()))[HEADER.size :]
     head, *values = body.split(b"\0")
     forged = head.replace(b'"options":1', b'"options":' + number.encode())

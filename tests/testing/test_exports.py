@@ -254,9 +254,9 @@ def test_a_file_that_is_no_whole_export_or_of_something_else_is_refused(orchestr
     lines = whole.splitlines(keepends=True)
     bad = tmp_path / "bad.jsonl"
     for data, said in [
-        (b"", "is no export of a run, as the verb `runs export` writes it"),
-        (b"{}\n", "is no export"),
-        (b"\xff\x00", "is no export"),
+        (b"", "is not an export of a run, as the verb `runs export` writes it"),
+        (b"{}\n", "is not an export"),
+        (b"\xff\x00", "is not an export"),
         (whole.replace(b'"greenroom_export":1', b'"greenroom_export":2', 1), r"in format 2, and this version .* update greenroom"),
         (whole[:-20], "is damaged or was cut off"),
         (b"".join(lines[:-1]), "is damaged or was cut off"),

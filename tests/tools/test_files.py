@@ -49,7 +49,7 @@ def test_nothing_but_a_regular_file_below_the_folder_is_read(root, path):
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("", "'.' is no regular file"),
+        ("", "'.' is not a regular file"),
         ("no-such", "'no-such' does not exist"),
         ("link.txt", "'link.txt' is a link, and links are not followed"),
         ("a\0b", r"'a\x00b' contains a zero byte"),

@@ -109,9 +109,9 @@ def test_a_redirect_is_followed_to_allowed_hosts_alone(server):
         ("http://127.1/", "not one of the hosts"),
         ("http://evil.example/", "not one of the hosts that may be fetched from: 127.0.0.1"),
         ("http://127.0.0.1:22/", "port 22"),
-        ("http://127.0.0.1:99999/", "is no URL"),
-        ("http:///path", "is no URL"),
-        ("", "is no URL"),
+        ("http://127.0.0.1:99999/", "is not a URL"),
+        ("http:///path", "is not a URL"),
+        ("", "is not a URL"),
     ],
 )
 def test_a_url_that_may_not_be_fetched_is_refused_before_anything_is_sent(server, url, said):

@@ -380,7 +380,7 @@ def _check_options(pools: Mapping[str, object], durability: object, clock: objec
     """Check the options of an orchestrator.
 
     Raises:
-        TypeError: A pool is not a ``Pool``, the pools are no mapping, or the clock is none.
+        TypeError: A pool is not a ``Pool``, the pools are not a mapping, or ``clock`` is not a clock.
         ValueError: The durability is unknown, or a pool's configuration is not valid.
     """
     if clock is not None and (isinstance(clock, type) or not hasattr(clock, "call_at")):

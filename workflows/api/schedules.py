@@ -156,5 +156,5 @@ def _plan(  # noqa: PLR0913  the options of a schedule
         )
     except ValidationError as error:
         wrong = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
-        msg = f"this is no schedule: {'; '.join(f'{field}: {sentence}' for field, sentence in wrong)}"
+        msg = f"this is not a schedule: {'; '.join(f'{field}: {sentence}' for field, sentence in wrong)}"
         raise InvalidInput(msg, tuple(wrong)) from None

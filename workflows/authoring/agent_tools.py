@@ -88,7 +88,7 @@ class ServerTool:
         """See ``AgentTool``."""
         result: Any = await self.tool.server.call_labelled(self.tool.name, label, arguments)
         if isinstance(result, dict) and list(cast("dict[str, Any]", result)) == ["result"]:
-            return cast("Json", result["result"])  # how servers wrap what is no object
+            return cast("Json", result["result"])  # how servers wrap what is not an object
         return cast("Json", result)
 
 
@@ -96,7 +96,7 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
     """Return the tools of an agent.
 
     Raises:
-        DefinitionError: One is no tool, or two have the same name.
+        DefinitionError: One is not a tool, or two have the same name.
     """
     given: tuple[Any, ...] = tuple(cast("Sequence[Any]", tools)) if isinstance(tools, (list, tuple)) else (tools,)
     names: set[str] = set()

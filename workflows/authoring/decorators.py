@@ -163,7 +163,7 @@ def tool(  # noqa: PLR0913  the contract's options
             with ``on_reject="fail"``, else ``"flag"``.
         sample: Evaluators that rate a share of its results in the background, after they were used, such as
             ``{judge: 0.1}``. Their scores change nothing.
-        unknown: Options that there are not.
+        unknown: Options that do not exist. They are refused.
 
     Raises:
         DefinitionError: Options have invalid values; all of them are named.
@@ -188,7 +188,7 @@ def tool(  # noqa: PLR0913  the contract's options
             "open_files": open_files,
             "processes": processes,
             "network": network,
-            # What is no path is left to the check of all options.
+            # What is not a path is left to the check of all options.
             "workdir": os.path.abspath(workdir) if isinstance(workdir, (str, os.PathLike)) else workdir,  # noqa: PTH100
             "env": _listed(env),
         }
@@ -234,7 +234,7 @@ def evaluator(
         timeout: Seconds one attempt may take before its process is killed; None for no limit.
         retry: How often and when it is tried again if it fails. Where it judges the results of a step, it is tried
             again only if another policy than the default is given here; its process may die three times in any case.
-        unknown: Options that there are not.
+        unknown: Options that do not exist. They are refused.
 
     Raises:
         DefinitionError: An option has an invalid value, or the function takes other parameters.
@@ -286,7 +286,7 @@ def workflow(
             as long as that is defined beside the newer ones.
         budget: Budget of each run, its children included; ``workflow.options(budget=...)`` sets another one.
         sample: Evaluators that rate a share of the results of runs in the background, such as ``{judge: 0.1}``.
-        unknown: Options that there are not.
+        unknown: Options that do not exist. They are refused.
 
     Raises:
         DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, its state has fields without a
@@ -341,7 +341,7 @@ def _provide_evaluation() -> None:
 
 
 def _listed(env: object) -> object:
-    """Return names of variables as a tuple. What is no collection of names is left to the check of all options.
+    """Return names of variables as a tuple. What is not a collection of names is left to the check of all options.
 
     A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
     """

@@ -245,7 +245,7 @@ def _check_stream(channel: object, title: str) -> None:
     """Check the channel of a model's text.
 
     Raises:
-        DefinitionError: It is no name of a channel.
+        DefinitionError: It is not the name of a channel.
     """
     if channel is not None:
         try:

@@ -118,7 +118,7 @@ def session(
         budget: Budget of one session: all of its turns and the runs that they start. Once it is used up the session is
             parked, until the budget is raised. It has no ``wall``, because a session has no end of its own.
         sample: Evaluators that rate a share of the replies in the background, such as ``{judge: 0.1}``.
-        unknown: Options that there are not.
+        unknown: Options that do not exist. They are refused.
 
     Raises:
         DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models is

@@ -236,7 +236,7 @@ def step_options(
         found += faults(error)
         options = StepOptions()
     if found:
-        msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
+        msg = f"{title} has invalid options:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     return options
 
@@ -245,7 +245,7 @@ def given_settings(title: str, settings: object) -> dict[str, Any]:
     """Return the settings of a model that its author has given; none for None.
 
     Raises:
-        DefinitionError: They are no mapping.
+        DefinitionError: They are not a mapping.
     """
     if settings is None:
         return {}
@@ -259,7 +259,7 @@ def given_price(title: str, price: object) -> Price | None:
     """Return the price of a model that its author has given, or None.
 
     Raises:
-        DefinitionError: It is no price.
+        DefinitionError: It is not a price.
     """
     try:
         return Price.of(price)
@@ -306,7 +306,7 @@ def sampled(sample: object) -> tuple[Sampling | None, list[tuple[str, str]]]:
 
 
 def _model_of(evaluator: Step[..., Any]) -> ModelCall | None:
-    """Return the model that an evaluator calls; None if it is no judge."""
+    """Return the model that an evaluator calls; None if it is not a judge."""
     definition = evaluator.definition
     return definition.calls[0] if isinstance(definition, ModelDefinition) else None
 
@@ -327,11 +327,11 @@ def sampling_of(title: str, sample: "Shares | None") -> Callable[[], Sampling] |
     """Return what tells how a share of the results of a workflow or a session is rated, None if none is.
 
     Raises:
-        DefinitionError: What is given is no mapping of evaluators to shares.
+        DefinitionError: What is given is not a mapping of evaluators to shares.
     """
     sampling, found = (None, []) if sample is None else sampled(sample)
     if found:
-        msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
+        msg = f"{title} has invalid options:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     if sampling is None or sample is None:
         return None
@@ -400,7 +400,7 @@ def author_name(fn: object, name: str | None, kind: Kind) -> str:
     """Return the name of a decorated function: the given one, or its own.
 
     Raises:
-        DefinitionError: It is already decorated, or not a function, or the name is none.
+        DefinitionError: It is already decorated, or not a function, or the name is not valid.
     """
     if isinstance(known := getattr(fn, "definition", None), Definition):
         msg = f"{known.title} is a step, a workflow or a session already: decorate a function once"

@@ -43,7 +43,7 @@ def folder_of(journal: str | os.PathLike[str]) -> Path:
 
 
 def _name(run_id: str) -> str:
-    """Return the name of a run's file; the digest of an id that is no valid file name."""
+    """Return the name of a run's file; the digest of an id that is not a valid file name."""
     plain = len(run_id) <= 240 and _PLAIN.fullmatch(run_id) is not None  # noqa: PLR2004  255 with the suffixes
     return run_id if plain else f"~{hashlib.sha256(run_id.encode()).hexdigest()}"
 

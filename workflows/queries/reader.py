@@ -167,7 +167,7 @@ class JournalQueries(Queries):
         return self._row(run_id).status in OVER
 
     def _row(self, run_id: str) -> RunRow:
-        """Return the line of a run in the index. Raise ``TypeError`` for what is no id, such as a handle."""
+        """Return the line of a run in the index. Raise ``TypeError`` for what is not an id, such as a handle."""
         row = self.journal.run(text_given("the id of a run", run_id))
         if row is None:
             raise self._not_found(run_id)

@@ -127,7 +127,7 @@ def read_export(path: Path) -> RunExport:
     except ValidationError:
         header = None
     if header is None or header.greenroom_export < 1:
-        msg = f"{path} is no export of a run, as the verb `runs export` writes it"
+        msg = f"{path} is not an export of a run, as the verb `runs export` writes it"
         raise ValueError(msg)
     if header.greenroom_export > FORMAT:
         msg = (

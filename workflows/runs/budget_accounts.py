@@ -114,7 +114,8 @@ class BudgetAccounts:
     def overdraft(self, state: RunState, now: float, *, cleans_up: bool = True) -> Overdraft | None:
         """Return a budget that is used up of those that a run draws on, one whose time is over before all others.
 
-        The time of a run that has ended stands still. ``cleans_up`` is False for what is no cleanup of a cancelled run.
+        The time of a run that has ended stands still. ``cleans_up`` is False for an input that is
+        not part of the cleanup of a cancelled run.
         """
         at, mine = now if state.ended_at is None else state.ended_at, self._of(state, now)
         found = [over for account in mine if (over := overdraft(account, at, cleans_up=cleans_up)) is not None]

@@ -33,7 +33,7 @@ def fold_schedule(state: ScheduleState | None, event: AnyEvent) -> ScheduleState
         msg = f"a schedule's first event is schedule.created, not {event.type}"
         raise ValueError(msg)
     if not isinstance(event, ev.ScheduleEvent):
-        msg = f"{event.type} is no event of a schedule"
+        msg = f"{event.type} is not an event of a schedule"
         raise ValueError(msg)  # noqa: TRY004  what is wrong is the journal
     return state.model_copy(update={**_changes(state, event), "updated_at": event.at})
 

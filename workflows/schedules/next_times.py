@@ -30,7 +30,7 @@ NICKNAMES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-"""Names that cron knows for some expressions. Its ``@reboot`` is no time."""
+"""Names that cron knows for some expressions. Its ``@reboot`` is not a time."""
 
 
 def faults(plan: Plan) -> list[str]:
@@ -41,7 +41,7 @@ def faults(plan: Plan) -> list[str]:
     if plan.every is not None and not LEAST_EVERY <= plan.every <= MOST_EVERY:
         found.append(f"every: {plan.every:g} is not between 1 second and 100 years")
     if not 0 <= plan.catch_up < math.inf:
-        found.append(f"catch_up: {plan.catch_up:g} is no number of seconds from 0")
+        found.append(f"catch_up: {plan.catch_up:g} is not a number of seconds from 0")
     zone = zone_of(plan.timezone)
     if isinstance(zone, str):
         found.append(f"timezone: {zone}")

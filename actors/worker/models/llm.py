@@ -193,7 +193,7 @@ class ModelActor(WorkerActor):
 def _definition(message: Execute) -> ModelDefinition:
     """Return the definition of an ``LLM`` or a judge."""
     definition = lookup(message.step)
-    assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+    assert isinstance(definition, ModelDefinition), f"{definition.title} is not an LLM"
     return definition
 
 

@@ -73,7 +73,7 @@ function show() {
   watch(view, signal);
 }
 
-/** Return the parts of an address; none where somebody has typed what is no address. */
+/** Return the parts of an address; none where somebody has typed what is not an address. */
 function parts(text) {
   try {
     return text.split("/").map(decodeURIComponent);

@@ -82,7 +82,7 @@ export function fold(key, title, inside) {
 }
 
 /**
- * Return a button. While what it does is under way it cannot be pressed again.
+ * Return a button. It is disabled while what it does is under way.
  *
  * `doubt` is a question that is asked first where what it does cannot be undone.
  */
@@ -94,7 +94,7 @@ export function button(text, act, doubt = "") {
   return node;
 }
 
-/** Do something, and have its button not pressed again meanwhile. */
+/** Do something, with its button disabled meanwhile. */
 async function once(pressed, act) {
   pressed.disabled = true;
   try {
@@ -118,15 +118,15 @@ export function form(text, act, ...fields) {
 /**
  * Return an element with what `fetch` brings, once it has come.
  *
- * Where nothing came it can be asked for again; and otherwise as well, where it `changes`.
+ * If that fails, a button tries again. If it `changes`, a button brings the newest.
  */
 export function asked(act, fetch, changes = false) {
-  const inside = make("div", {}, make("p", { class: "note", text: "Asking." }));
+  const inside = make("div", {}, make("p", { class: "note", text: "Loading …" }));
   const look = async () => {
     const came = await act(async () => {
-      inside.replaceChildren(await fetch(), changes ? button("Look again", look) : "");
+      inside.replaceChildren(await fetch(), changes ? button("Refresh", look) : "");
     });
-    if (!came) inside.replaceChildren(button("Ask again", look));
+    if (!came) inside.replaceChildren(button("Try again", look));
   };
   look();
   return inside;

@@ -32,7 +32,7 @@ export function path(parts, ...names) {
   return parts.reduce((whole, part, place) => whole + encodeURIComponent(names[place - 1]) + part);
 }
 
-/** Raise an error where a browser would cut a name out of a path, which then is that of something else. */
+/** Raise an error for a name such as `..`: a browser removes it, and the path would name something else. */
 export function checkPath(place) {
   if (/\/\.\.?(\/|$)/.test(place)) {
     throw new Error("No page can ask about what is called . or ..; the command greenroom can");
@@ -85,7 +85,7 @@ export async function ask(place, { method = "GET", query = {}, body, key, again,
   const found = json && text ? parse(text) : {};
   if (!answer.ok) throw new Refused(answer.status, { detail: `${answer.status} ${answer.statusText}`, ...found });
   if (!json) {
-    const detail = `What answers here is no greenroom server: it sent ${kind || "nothing"}`;
+    const detail = `What answers here is not a greenroom server: it sent ${kind || "nothing"}`;
     throw new Refused(answer.status, { detail });
   }
   const next = answer.headers.get("link")?.match(/[?&]cursor=([^&>]*)/)?.[1] ?? "";
@@ -102,12 +102,12 @@ export async function command(place, body) {
   return (await ask(place, { method: "POST", body: written(body) })).found;
 }
 
-const unanswered = new Map(); // what tells the commands below from others, where no answer came, by what was sent
+const unanswered = new Map(); // the marks of the commands below that got no answer, by what was sent
 
 /**
  * Send a command that the server does once, however often a person sends it until an answer comes.
  *
- * `starts` names the workflow of the run that the command starts: then the run's id tells it from others, otherwise a key.
+ * The server knows a repeated command by its key or, where `starts` names the workflow of a new run, by the run's id.
  */
 export async function commandOnce(place, body, starts) {
   const text = written(body);

@@ -62,7 +62,7 @@ def _decision(verb: "Callable[..., None]") -> Any:
     options = (
         click.argument("approval", metavar="ID"),
         click.option("--comment", default="", help="Why; it is kept with the run."),
-        click.option("--by", help="Who decides. Default: the name you are logged in by."),
+        click.option("--by", help="Who decides. Default: your login name."),
         common,
         pass_settings,
     )
@@ -84,7 +84,9 @@ def reject(settings: Settings, approval: str, comment: str, by: str | None) -> N
 
 
 @_decision
-@click.option("--args", "document", required=True, metavar="JSON|@FILE|-", help="What is to be used instead.")
+@click.option(
+    "--args", "document", required=True, metavar="JSON|@FILE|-", help="The arguments, or the result, to use instead."
+)
 def edit(settings: Settings, approval: str, comment: str, by: str | None, document: str) -> None:
     """Approve with other arguments, or with another result than the rejected one."""
     _decide(settings, approval, "edit", read_json(document, "--args"), comment, by)

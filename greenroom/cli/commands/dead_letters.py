@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.group("dead-letters", cls=Verbs)
 @common
 def dead_letters() -> None:
-    """Show what was set aside, send it again, or drop it from the list."""
+    """Show messages and steps that were set aside because they kept failing, send them again, or drop them."""
 
 
 @dead_letters.command("list")
 @common
 @pass_settings
 def list_letters(settings: Settings) -> None:
-    """List what was set aside and is still open. Needs no running orchestrator."""
+    """List the dead letters that were neither sent again nor dropped. Needs no running orchestrator."""
     from greenroom.messages.core.errors import RunNotFound
     from greenroom.messages.core.json_text import plain
 

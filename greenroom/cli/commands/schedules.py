@@ -112,7 +112,7 @@ def _moment(firing: "FiringRecord") -> tuple[Any, ...]:
 @click.argument("target", metavar="FILE.py:NAME")
 @click.option("--cron", metavar="FIELDS", help="Minute, hour, day, month, weekday; seconds may come first; or @daily.")
 @click.option("--every", type=Number(min=1), metavar="S", help="Seconds from one run to the next.")
-@click.option("--timezone", default="UTC", show_default=True, help="Whose clock --cron is read by.")
+@click.option("--timezone", default="UTC", show_default=True, help="Time zone of --cron, such as Europe/Berlin.")
 @click.option(
     "--overlap",
     type=click.Choice(get_args(Overlap)),
@@ -217,7 +217,7 @@ def _steer(settings: Settings, command: "PauseSchedule | ResumeSchedule | Delete
 
 @schedules.command()
 @click.argument("name")
-@click.option("--key", help="A request with the key of an earlier one is that request, and starts no further run.")
+@click.option("--key", help="A request with the key of an earlier one starts no further run.")
 @common
 @pass_settings
 def trigger(settings: Settings, name: str, key: str | None) -> None:

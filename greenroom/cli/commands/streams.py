@@ -21,10 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def stream_options(function: F) -> F:
     """Add the options of both verbs."""
-    channel = click.option("--channel", default="default", show_default=True, help="Which of the streams.")
+    channel = click.option("--channel", default="default", show_default=True, help="Name of the stream.")
     after = click.option("--after", type=click.IntRange(min=0), metavar="OFFSET", help="Only values after this one.")
     follow = click.option("-f", "--follow", is_flag=True, help="Go on with what is emitted later, until the end.")
-    text = click.option("--text", is_flag=True, help="Print text as it comes, and not as JSON, as on a terminal.")
+    text = click.option("--text", is_flag=True, help="Print text as it is and not as JSON, as a terminal shows it.")
     return channel(after(follow(text(function))))
 
 

@@ -50,7 +50,7 @@ class ValuePrinter(ItemPrinter):
 
 
 class TextPrinter:
-    """Prints the text of steps as it comes, and values that are no text as JSON, one in a line.
+    """Prints the text of steps as it comes, and values that are not text as JSON, one in a line.
 
     The whole text is not repeated where its pieces were printed. A line marks the text of a lost attempt.
     """

@@ -165,7 +165,7 @@ def _read(value: object) -> object:
 
     if isinstance(value, JsonText):
         return value.read()
-    msg = f"{type(value).__name__} is no JSON"
+    msg = f"{type(value).__name__} cannot be written as JSON"
     raise TypeError(msg)
 
 

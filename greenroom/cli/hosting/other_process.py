@@ -40,7 +40,7 @@ def submit(home: "Home", request: RunRequest) -> None:
     from greenroom.workflows.control.access.control_socket import ask
 
     if request.imports != NOTHING_SAID:
-        note(f"--env and --import-timeout are left out: the app is imported by {owner_name(home)}, as that was told to")
+        note(f"--env and --import-timeout have no effect: {owner_name(home)} imports the app, with options of its own")
     if request.named:
         start = StartRun(
             run_id=request.run_id,

@@ -92,7 +92,7 @@ def _wait_for_others(orchestrator: "Orchestrator", run_ids: Sequence[str], why: 
     while left := orchestrator.leave(run_ids):
         if not told and not run_ids:
             told = True
-            note(f"{why}; what others have submitted goes on here until it is done: {_named(left)} (Ctrl+C ends that)")
+            note(f"{why}; runs of other processes go on here until they are done: {_named(left)} (Ctrl+C ends that)")
         with suppress(
             GreenroomError
         ):  # the process that follows the run shows its failure; one of the journal ends the loop
@@ -107,7 +107,7 @@ def _say_interrupted(orchestrator: "Orchestrator", run: "Run[Any]") -> None:
     if run.status not in ENDED:
         note(f"run {run.id} was interrupted. Nothing of it is lost; go on with: {go_on(run.id)}")
     for run_id in left:
-        note(f"run {run_id}, which others want, stops too. Nothing of it is lost; go on with: {go_on(run_id)}")
+        note(f"run {run_id} of another process stops too. Nothing of it is lost; go on with: {go_on(run_id)}")
 
 
 def _named(run_ids: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ _LOCAL: Final = frozenset({"localhost", "host.docker.internal"})
 
 
 def usage_of(result: object, declared: Price | None) -> Mapping[str, float]:
-    """Return the usage of a model step's result; empty if it is no answer of a model.
+    """Return the usage of a model step's result; empty if it is not an answer of a model.
 
     It is also empty if the model reports no tokens. A price that neither the library nor the author knows is left out.
     """

@@ -147,7 +147,7 @@ def test_a_journal_of_a_newer_version_is_refused_untouched(tmp_path, home, mark)
 
 
 @pytest.mark.parametrize(
-    "content", [b"this is no database at all, just text\n" * 200, b"SQLite format 3\0" + b"\xff" * 8192]
+    "content", [b"this is not a database at all, just text\n" * 200, b"SQLite format 3\0" + b"\xff" * 8192]
 )
 def test_a_file_that_is_no_journal_is_refused_untouched(tmp_path, home, mark, content):
     (tmp_path / "runs.db").write_bytes(content)

@@ -125,7 +125,7 @@ def test_an_evaluator_that_forges_an_impossible_score_is_a_broken_one(orchestrat
     assert run.result(30) == {"score": score}
     (step,) = run.steps()
     assert step.flagged
-    assert "sent bytes that are no message" in step.evaluations[0].error
+    assert "sent bytes that are not a message" in step.evaluations[0].error
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def app(folder: Path, **options: Any) -> Path:
             {"command": ["./plain.txt"]},
             "is started by './plain.txt', which is not executable: make it so",
         ),
-        ({"command": [PYTHON], "cwd": "/nowhere"}, "is to work in '/nowhere', which is no folder: correct cwd="),
+        ({"command": [PYTHON], "cwd": "/nowhere"}, "is to work in '/nowhere', which is not a folder: correct cwd="),
         ({"command": [PYTHON], "url": "http://a"}, "has both command= and url=: give the command"),
         ({}, "has neither command= nor url="),
         ({"command": "python server.py"}, "write a list of words"),
@@ -110,7 +110,7 @@ def test_without_the_extra_the_sentence_names_the_line_that_installs_it(monkeypa
         ),
         (
             {"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "garbage"]},
-            "what is no message of the protocol: 'Welcome to my server!'",
+            "what is not a message of the protocol: 'Welcome to my server!'",
         ),
         ({"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "exits"]}, "MCP server `files` ended with exit code 3"),
         ({"command": ["cat"]}, "MCP server `files` does not speak the protocol: MCPError: "),

@@ -201,7 +201,7 @@ def test_a_server_that_hangs_in_a_call_is_killed_at_the_deadline_and_replaced(to
     [
         (
             "garbage in a call",
-            "wrote to its standard output what is no message of the protocol: 'debug: writing to the wrong",
+            "wrote to its standard output what is not a message of the protocol: 'debug: writing to the wrong",
         ),
         ("closes its output", "MCP server `closes-its-output` closed its standard output"),
     ],

@@ -108,7 +108,7 @@ def test_a_message_that_does_not_fit_is_refused_at_the_door_by_field(orchestrato
     assert (refused.code, [fault.field for fault in refused.faults]) == ("invalid", ["message.text"])
     unknown = orchestrator.send(command.model_copy(update={"name": "Shout"}))
     assert isinstance(unknown, Refused)
-    assert "message: is no Say or Forget" in unknown.message
+    assert "message: is not a Say or Forget" in unknown.message
     assert orchestrator.sessions() == []
     nobody = orchestrator.send(command.model_copy(update={"session": "parot"}))
     assert isinstance(nobody, Refused)

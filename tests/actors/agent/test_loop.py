@@ -110,7 +110,7 @@ def test_results_come_back_in_the_order_of_the_calls():
         (("nope", "{}"), "there is no tool 'nope', only one"),
         (("ones", "{}"), "did you mean one?"),
         (("one", "{"), "the arguments of one are not JSON"),
-        (("one", "[1]"), "the arguments of one are no JSON object"),
+        (("one", "[1]"), "the arguments of one are not a JSON object"),
         (("one", '{"bad": 1}'), "`bad` is not a parameter"),
         (("one", '{"x": NaN}'), "the arguments of one are not JSON"),
     ],

@@ -141,7 +141,7 @@ def test_an_app_that_does_not_exist_is_told(name: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_python_is_told(write_app: WriteApp) -> None:
-    with pytest.raises(DefinitionError, match="cannot be imported: it is no Python file"):
+    with pytest.raises(DefinitionError, match="cannot be imported: it is not a Python file"):
         loader.preload(str(write_app("a,b\n", "data.csv")))
 
 

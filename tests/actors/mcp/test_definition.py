@@ -41,7 +41,7 @@ def test_headers_have_the_values_of_variables():
         server.definition.headers_with({})
     wrong = mcp("wrong", url="https://a.example", headers={"X-Price": "5$"})
     with pytest.raises(
-        DefinitionError, match="a header of MCP server `wrong` is no template: .*write \\$\\$ for a dollar"
+        DefinitionError, match="a header of MCP server `wrong` is not a template: .*write \\$\\$ for a dollar"
     ):
         wrong.definition.headers_with({})
 

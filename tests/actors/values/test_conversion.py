@@ -98,7 +98,7 @@ def test_fields_may_go_by_their_aliases_and_by_their_names() -> None:
         ("names", {}, "the state of it does not fit Counts: names: Input should be a valid array"),
         ("anything", object(), "the state of it cannot be written as JSON: anything: object has no form in JSON"),
         ("ratio", math.inf, "the state of it cannot be written as JSON: ratio: it holds NaN or an infinite number"),
-        ("anything", b"\xff", "the state of it cannot be written as JSON: anything: these bytes are no text"),
+        ("anything", b"\xff", "the state of it cannot be written as JSON: anything: these bytes are not text"),
     ],
 )
 def test_a_state_that_could_not_be_read_again_is_refused(field: str, value: object, reason: str) -> None:

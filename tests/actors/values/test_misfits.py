@@ -30,7 +30,7 @@ class Table:
 
 
 class Missing(datetime):
-    """Like pandas' NaT, a date whose year is no number."""
+    """Like pandas' NaT, a date whose year is not a number."""
 
     @property
     def year(self) -> Any:
@@ -181,12 +181,12 @@ class Chunk:
 
 @pytest.mark.parametrize(("value", "place"), [(Blob(parts=[b"a", b"\xff"]), r"parts\[1\]"), (Chunk(b"\xff"), "raw")])
 def test_bytes_of_a_model_that_are_no_text_are_named_with_what_lets_them_pass(value: Any, place: str) -> None:
-    with pytest.raises(NotSerializable, match=f"{place}: these bytes are no text.*ser_json_bytes"):
+    with pytest.raises(NotSerializable, match=f"{place}: these bytes are not text.*ser_json_bytes"):
         ValueConverter(type(value), "it").encode(value)
 
 
 def test_bytes_of_a_state_that_are_no_text_are_named_too() -> None:
-    with pytest.raises(NotSerializable, match=r"parts\[0\]: these bytes are no text"):
+    with pytest.raises(NotSerializable, match=r"parts\[0\]: these bytes are not text"):
         write_state(Blob(parts=[b"\xff"]), "the state")
 
 

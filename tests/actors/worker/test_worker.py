@@ -428,7 +428,7 @@ def test_bytes_that_are_no_message_end_the_process_with_a_sentence(
     worker.receive()
     worker.send_bytes(data)
     assert worker.wait() == os.EX_PROTOCOL
-    assert "the orchestrator sent what is no message" in worker.stderr()
+    assert "the orchestrator sent what is not a message" in worker.stderr()
 
 
 def test_a_frame_may_arrive_in_pieces(shared: Worker) -> None:

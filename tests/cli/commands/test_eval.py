@@ -308,9 +308,9 @@ def test_an_interrupt_ends_the_wait_for_the_runs_of_another_process(flow):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["nope"], "line 1: it is no JSON"),
+        (["nope"], "line 1: it is not JSON"),
         (["[" * 100_000], "line 1: it is nested too deep"),
-        (["[1]"], "line 1: it is no JSON object"),
+        (["[1]"], "line 1: it is not a JSON object"),
         (["", '{"inputs": {"name": "x"}, "expect": 1}'], "line 2: it has the unknown field 'expect'"),
         (['{"expected": 1}'], "line 1: its inputs have to be a JSON object"),
         (['{"inputs": {}, "id": 3}'], "line 1: its id has to be a text"),
@@ -334,13 +334,13 @@ def test_cases_that_cannot_be_are_told_with_their_lines_before_anything_starts(f
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("flow.py:hello",), "either --cases FILE, or --runs ID"),
+        (("flow.py:hello",), "either --cases FILE or --runs ID"),
         (("flow.py:helo", "--cases", "cases.jsonl"), "did you mean `hello`?"),
         (("flow.py:hello", "--cases", "none.jsonl"), "cannot be read"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--judge", "tune"), "no evaluator `tune`; did you mean `tone`?"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--judge", "greet"), "no evaluator `greet`"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--judge", "no.py:tone"), "there is no file 'no.py'"),
-        (("flow.py:hello", "--cases", "cases.jsonl", "--compare", "flow.py"), "is no report"),
+        (("flow.py:hello", "--cases", "cases.jsonl", "--compare", "flow.py"), "is not a report"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--json", "no/where.json"), "cannot be written"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--threshold", "2"), "--threshold"),
         (("flow.py:hello", "--cases", "cases.jsonl", "--id", "a b"), "--id"),

@@ -123,7 +123,7 @@ def test_a_home_without_runs_is_an_empty_list_and_a_hint(greenroom: CommandLine)
 
 def test_a_file_that_is_no_journal_is_one_sentence(greenroom: CommandLine) -> None:
     greenroom.home.mkdir(mode=0o700)
-    (greenroom.home / "journal.db").write_bytes(b"this is no journal at all\n" * 400)
+    (greenroom.home / "journal.db").write_bytes(b"this is not a journal at all\n" * 400)
     for arguments in [("runs", "list"), ("run", "app.py:total", "-i", "a=1")]:
         assert "journal" in greenroom(*arguments, code=1).err
 

@@ -242,4 +242,4 @@ def test_it_can_be_stopped_while_an_app_is_imported(greenroom, number):
     eventually((greenroom.folder / "begun").exists, 30, what="the import")
     served.send_signal(number)
     out, err = served.communicate(timeout=20)
-    assert (served.returncode, out, err) == (0, "", "greenroom: stopped before it served\n")
+    assert (served.returncode, out, err) == (0, "", "greenroom: stopped before the server was ready\n")

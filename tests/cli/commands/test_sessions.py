@@ -113,10 +113,10 @@ def test_what_a_turn_waits_for_is_shown_and_the_messages_behind_it_are_counted(
     ("arguments", "code", "sentence"),
     [
         (("ask", "talk.py:talk", "ada", '{"text": 1}'), 2, "as Say, message.text: Input should be a valid string"),
-        (("ask", "talk.py:talk", "ada", '{"text": "a"}', "--type", "Sing"), 2, "is no Say or Count"),
+        (("ask", "talk.py:talk", "ada", '{"text": "a"}', "--type", "Sing"), 2, "is not a Say or Count"),
         (("ask", "talk.py:tlak", "ada", '{"text": "a"}'), 3, "did you mean `talk`?"),
         (("ask", "talk.py:talk", "a/b", '{"text": "a"}'), 2, "without '/'"),
-        (("ask", "talk.py:talk", "ada", "{text"), 2, "it is no JSON"),
+        (("ask", "talk.py:talk", "ada", "{text"), 2, "it is not JSON"),
         (("ask", "tlak.py:talk", "ada", "{}"), 2, "did you mean 'talk.py'?"),
         (("ask", "talk.py:talk", "ada", '{"text": "fail"}'), 1, "message 1 to session talk/ada failed: ValueError"),
         (("show", "talk", "nobody"), 3, "there is no session 'talk/nobody'"),

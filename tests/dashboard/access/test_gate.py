@@ -124,7 +124,7 @@ def test_what_the_journal_could_not_keep_never_gets_in(api, body):
     for path in ("/runs", "/messages", "/runs/x/signal"):
         answer = api.post(path, content=body, headers={"Content-Type": "application/json"})
         assert is_problem(answer, 422, "invalid_request"), answer.text
-        assert answer.json()["detail"].startswith("the body is no JSON")
+        assert answer.json()["detail"].startswith("the body is not JSON")
 
 
 def test_no_answer_is_kept_by_anybody_or_taken_for_something_else(http):

@@ -69,7 +69,7 @@ def test_a_page_of_an_allowed_origin_reads_answers_errors_and_streams(page, open
         assert answer.headers["access-control-allow-origin"] == PAGE
         assert varies(answer)
         assert {"Link", "Location"} <= set(answer.headers["access-control-expose-headers"].split(", "))
-    assert refused.json()["code"] == "unauthorized", "an origin is no token"
+    assert refused.json()["code"] == "unauthorized", "an origin is not a token"
 
 
 def test_other_origins_are_refused_as_before(open_server, http, server):
@@ -90,7 +90,7 @@ def test_other_origins_are_refused_as_before(open_server, http, server):
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin"), origin
             assert not any(name.startswith("access-control") for name in answer.headers)
     plain = httpx.get(f"{open_server.url}/api/v1/runs", headers=token(open_server), trust_env=False)
-    assert plain.status_code == 200, "who is no browser needs no origin"
+    assert plain.status_code == 200, "who is not a browser needs no origin"
     assert varies(plain), "or a cache would give it to a page"
     assert "vary" not in http.get("/api/v1/runs").headers
 

@@ -22,7 +22,7 @@ def test_a_token_is_asked_for_and_kept(browse, orchestrator):
 
 def test_a_run_is_started_and_seen_to_its_end(browse, orchestrator):
     page = browse("index.html")
-    page.shows("There is no such run.")
+    page.shows("No runs.")
     page.do("unfold", text="Start a run")
     page.shows("Workflow")
     page.do("type", label="Workflow", text="total", within=["Start a run"])
@@ -116,7 +116,7 @@ def test_a_question_is_approved_with_other_arguments_or_rejected(browse, orchest
 def test_a_session_is_opened_talked_to_and_closed(browse, orchestrator):
     page = browse("index.html")
     page.do("open", hash="#sessions")
-    page.shows("There is no such session.")
+    page.shows("No sessions.")
     page.do("type", label="Talk to a new one", text="chat")
     page.do("submit", text="Go")
     page.do("open", hash="#session/chat/ada%20l")
@@ -172,7 +172,7 @@ def test_a_schedule_is_triggered_paused_and_resumed(browse, orchestrator, http):
 
 def test_a_server_that_has_gone_is_said_to(browse, server):
     page = browse("index.html")
-    page.shows("There is no such run.")
+    page.shows("No runs.")
     server.close()
     page.shows("The server does not answer")
 

@@ -75,10 +75,10 @@ def test_an_old_answer_does_not_replace_a_newer_one(browse, between, orchestrato
     page = browse("index.html", url=between(rule))
     assert held.wait(30)
     page.do("type", label="Status", text="failed")
-    page.shows("There is no such run.")
+    page.shows("No runs.")
     go_on.set()
     while not passed.is_set():
-        page.do("until", text="There is no such run.")
+        page.do("until", text="No runs.")
         assert "#run/total" not in page.text
         assert page.do("count", tag="tr") == 1, "the headings alone"
 
@@ -91,7 +91,7 @@ def test_a_server_that_is_silent_is_said_to_be(browse, between):
             go_on.wait(30)
 
     page = browse("index.html", url=between(rule))
-    page.shows("There is no such run.")
+    page.shows("No runs.")
     silent.set()
     page.shows("The server has not answered for a while")
     go_on.set()
@@ -173,13 +173,13 @@ def test_a_fork_does_not_call_a_person_back_who_has_gone_on(browse, between, orc
 
 def test_what_could_not_be_shown_is_asked_for_again(browse, orchestrator, server):
     page = browse("index.html")
-    page.shows("There is no such run.")
+    page.shows("No runs.")
     port = httpx.URL(server.url).port
     server.close()
     page.do("open", hash="#session/chat/ada")
-    page.shows("Ask again")
+    page.shows("Try again")
     with Server(orchestrator, [str(APP)], port=port):
-        page.do("click", text="Ask again")
+        page.do("click", text="Try again")
         page.shows("Word", '"text": ""', "Its first message opens it.")
 
 
@@ -192,7 +192,7 @@ def test_what_is_folded_open_is_looked_at_again(browse, orchestrator):
     run.cancel()
     page.shows("cancelled")
     assert "run.cancelled" not in page.text
-    page.do("click", text="Look again", within=["Newest events"])
+    page.do("click", text="Refresh", within=["Newest events"])
     page.shows("run.cancelled")
 
 

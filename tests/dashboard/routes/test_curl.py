@@ -26,11 +26,11 @@ def said(answer: httpx.Response, status: int) -> str:
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/runs?limt=3", "query.limt: is no parameter of this path; did you mean 'limit'?"),
-        ("/runs?Status=failed", "query.Status: is no parameter of this path; did you mean 'status'?"),
-        ("/runs/total?wait=3", "query.wait: is no parameter of this path; it has none"),
-        ("/approvals?x=1&y=2", "query.x: is no parameter of this path"),
-        ("/sessions/chat/ada/history?after=3", "query.after: is no parameter of this path"),
+        ("/runs?limt=3", "query.limt: is not a parameter of this path; did you mean 'limit'?"),
+        ("/runs?Status=failed", "query.Status: is not a parameter of this path; did you mean 'status'?"),
+        ("/runs/total?wait=3", "query.wait: is not a parameter of this path; it has none"),
+        ("/approvals?x=1&y=2", "query.x: is not a parameter of this path"),
+        ("/sessions/chat/ada/history?after=3", "query.after: is not a parameter of this path"),
     ],
 )
 def test_a_parameter_that_means_nothing_is_refused(api, path, sentence):
@@ -68,12 +68,12 @@ def test_what_curl_sends_without_a_content_type_is_taken_for_json(api):
     for kind in ("application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"):
         assert api.post("/runs", content=body, headers={"Content-Type": kind}).status_code == 201, kind
     assert "body: is missing" in said(api.post("/runs"), 422)
-    assert "is no JSON" in said(api.post("/runs", content=b"workflow=total"), 422)
-    assert "body: is no JSON object" in said(api.post("/runs", content=b"[1]"), 422)
+    assert "is not JSON" in said(api.post("/runs", content=b"workflow=total"), 422)
+    assert "body: is not a JSON object" in said(api.post("/runs", content=b"[1]"), 422)
     answer = api.post("/runs", json={"workflw": "total"})
     assert {fault["field"]: fault["sentence"] for fault in answer.json()["errors"]} == {
         "body.workflow": "is missing",
-        "body.workflw": "is no field of this request",
+        "body.workflw": "is not a field of this request",
     }
     wrong = api.post("/messages", json={"type": "run.cancel", "run": "x"})
     assert {fault["field"] for fault in wrong.json()["errors"]} == {"run.cancel.run_id", "run.cancel.run"}

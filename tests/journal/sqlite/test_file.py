@@ -72,7 +72,7 @@ def test_a_file_that_is_no_database_is_refused_by_name_and_left_alone(opened, tm
     path = tmp_path / "journal.db"
     path.write_bytes(content)
     for read_only in (False, True):
-        with pytest.raises(JournalCorrupt, match=r"journal\.db is no SQLite database.*choose another path"):
+        with pytest.raises(JournalCorrupt, match=r"journal\.db is not an SQLite database.*choose another path"):
             opened(read_only=read_only)
     assert path.read_bytes() == content
     assert [each.name for each in tmp_path.iterdir()] == ["journal.db"]

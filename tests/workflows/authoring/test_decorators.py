@@ -314,7 +314,7 @@ def test_wrong_options_are_told_all_at_once() -> None:
         def wrong() -> None: ...
 
     text = str(caught.value)
-    assert text.startswith("tool `wrong` has options that cannot be:")
+    assert text.startswith("tool `wrong` has invalid options:")
     for fault in (
         "timeout: Input should be greater than 0",
         "retry: Input should be a valid dictionary or instance of Retry",

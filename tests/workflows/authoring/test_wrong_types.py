@@ -73,7 +73,7 @@ def test_a_name_is_a_text_of_one_line(name: Any) -> None:
         lambda name: Judge(name, rubric="Is it short?"),
         lambda name: tool(plain).options(name=name),
     ):
-        with pytest.raises(DefinitionError, match=r"the name of an? \w+ is a text of one line"):
+        with pytest.raises(DefinitionError, match=r"the name of an? \w+ must be one line of text"):
             make(name=name)
 
 
@@ -92,7 +92,7 @@ def test_variables_may_be_listed_by_anything_that_lists(env: Any) -> None:
 
 @pytest.mark.parametrize("sees", ["call", "expected", b"call", None, ["call", 1]])
 def test_a_judge_sees_a_list_and_no_word(sees: Any) -> None:
-    with pytest.raises(DefinitionError, match="it is a tuple of some of call"):
+    with pytest.raises(DefinitionError, match="give a tuple of some of call"):
         Judge("judge", rubric="Is it short?", sees=sees)
 
 
@@ -104,7 +104,7 @@ def test_a_judge_sees_what_is_listed(sees: Any) -> None:
 @pytest.mark.parametrize("field", ["reason", "label"])
 @pytest.mark.parametrize("given", [1, b"x", ["x"], object()])
 def test_a_score_says_what_its_texts_are(field: str, given: Any) -> None:
-    with pytest.raises(TypeError, match=f"the {field} of a score is a text, not"):
+    with pytest.raises(TypeError, match=f"the {field} of a score must be a text, not"):
         Score(0.5, **{field: given})
 
 
@@ -127,5 +127,5 @@ def test_an_evaluator_whose_score_is_none_is_told_where(orchestrator: Orchestrat
     assert run.result(60) == "number"
     (judged,) = run.steps()[0].evaluations
     assert judged.error is not None
-    assert judged.error.startswith("TypeError: the reason of a score is a text, not 7")
+    assert judged.error.startswith("TypeError: the reason of a score must be a text, not 7")
     assert "scored.py:" in judged.error

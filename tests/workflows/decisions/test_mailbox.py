@@ -109,7 +109,7 @@ def test_a_message_that_could_not_be_read_is_refused_once() -> None:
     case = Case()
     case.turn(ask("a"))
     case.happen(send(1))
-    refusal = RefuseMessage(key="a", reason="n: is no number")
+    refusal = RefuseMessage(key="a", reason="n: is not a number")
     assert types(case.turn(refusal)) == ["message.refused"]
     assert case.turn(refusal) == NOTHING
 

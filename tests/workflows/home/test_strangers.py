@@ -201,7 +201,7 @@ def test_what_lies_in_a_files_place_is_not_followed_written_or_believed(
     path.unlink(missing_ok=True)
     plant(path, victim)
     if name == "journal.db" and how in {"link", "dangling", "device"}:
-        words = "names|database|cannot be|not a file|is a device"  # our own link is followed, to what is no journal
+        words = "names|database|cannot be|not a file|is a device"  # our own link is followed, to what is not a journal
         if how == "dangling":
             with Orchestrator(home=place):
                 assert victim.with_name("new").exists()

@@ -59,7 +59,7 @@ class Client(BaseOrchestrator):
     Raises:
         OrchestratorUnreachable: No ``url`` is given, and the home has no orchestrator that is served.
         NotAuthorized: No token is given or found, or no server has such a one.
-        InvalidInput: ``url`` is no address of a server.
+        InvalidInput: ``url`` is not an address of a server.
     """
 
     def __init__(

@@ -221,8 +221,8 @@ def _foreign(response: httpx.Response) -> errors.OrchestratorUnreachable:
     status = f"{response.status_code} {response.reason_phrase}".strip()
     url = response.request.url.copy_with(query=None)
     return errors.OrchestratorUnreachable(
-        f"what answers at {url} is no greenroom server of this version: status {status}, {kind}; look at the url, and "
-        "at proxies on the way"
+        f"what answers at {url} is not a greenroom server of this version: status {status}, {kind}; check the URL, and "
+        "proxies on the way"
     )
 
 
@@ -252,7 +252,7 @@ def _checked_url(url: str) -> str:
         msg = f"url: {sentence}"
         raise errors.InvalidInput(msg, (("url", sentence),))
     if found.scheme not in {"http", "https"} or not found.host or found.query or found.fragment:
-        sentence = f"is no address of a server, such as http://127.0.0.1:7878: {url!r}"
+        sentence = f"is not an address of a server, such as http://127.0.0.1:7878: {url!r}"
         msg = f"url: {sentence}"
         raise errors.InvalidInput(msg, (("url", sentence),))
     return url.rstrip("/").removesuffix(PREFIX)

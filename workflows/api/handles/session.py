@@ -250,8 +250,8 @@ class Session(OtherNames, Generic[S, M, R]):
 
         ``asyncio.CancelledError`` is raised where the handler awaits. Its running steps are ended. Whatever it does
         after that, the caller of ``ask`` gets ``TurnFailed`` with ``cancelled`` set, changes of the state are dropped,
-        and the session goes on with the next message. The message is no dead letter, and ``on_failure`` does not apply.
-        A paused or parked session is resumed. Cancelling again only does that.
+        and the session goes on with the next message. The message does not become a dead letter, and ``on_failure``
+        does not apply. A paused or parked session is resumed. Cancelling again only does that.
 
         Args:
             reason: Reason, which the caller of ``ask`` is told.

@@ -26,10 +26,10 @@ from greenroom.workflows.authoring.step import (
     step_options,
 )
 
-SEEN: Final[tuple[Sees, ...]] = get_args(Sees)
-"""All that a judge may see beside the result."""
-SEES: Final[tuple[Sees, ...]] = ("call", "expected")
-"""What a judge sees beside the result, by default."""
+CAN_SEE: Final[tuple[Sees, ...]] = get_args(Sees)
+"""All that a judge can see beside the result."""
+SEES_BY_DEFAULT: Final[tuple[Sees, ...]] = ("call", "expected")
+"""What a judge sees beside the result if its author does not say."""
 _EVEN: Final = 0.5
 
 
@@ -48,7 +48,7 @@ class Judge(Step[..., Score]):
         rubric: str,
         model: str | Model | None = None,
         threshold: float | None = None,
-        sees: Sequence[Sees] = SEES,
+        sees: Sequence[Sees] = SEES_BY_DEFAULT,
         retry: Retry = DEFAULT_RETRY,
         timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] | None = None,
@@ -75,9 +75,8 @@ class Judge(Step[..., Score]):
         _check_rubric(title, rubric)
         given: object = sees  # a caller need not be typed; a str would be one name per letter
         listed = cast("Collection[object]", given) if isinstance(given, (list, tuple, set, frozenset)) else None
-        if listed is None or not all(each in SEEN for each in listed):
-            shown = ", ".join(map(str, listed or [given]))
-            msg = f"{title} sees {shown:.100}: it is a tuple of some of {', '.join(SEEN)}"
+        if listed is None or not all(each in CAN_SEE for each in listed):
+            msg = f"{title} has sees={given!r:.100}: give a tuple of some of {', '.join(CAN_SEE)}"
             raise DefinitionError(msg)
         check_model(model, title)
         provide()

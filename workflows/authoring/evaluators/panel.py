@@ -51,7 +51,11 @@ class Panel(EvaluatorGroup):
         self.members = tuple(members)
         self.weights = (1.0,) * len(self.members) if weights is None else tuple(weights)
         if not self.members or any(not _evaluates(each) for each in self.members):
-            msg = f"{title} {NO_EVALUATOR}; panels are no members" if self.members else f"{title} has no members"
+            msg = (
+                f"{title} {NO_EVALUATOR}; a panel cannot be a member of a panel"
+                if self.members
+                else f"{title} has no members"
+            )
             raise DefinitionError(msg)
         if len(self.weights) != len(self.members):
             msg = f"{title} has {len(self.members)} members and {len(self.weights)} weights: give one to each"
@@ -61,7 +65,7 @@ class Panel(EvaluatorGroup):
             for weight in self.weights:
                 EvaluatorOptions(weight=weight)
         except ValidationError as error:
-            msg = f"{title} has options that cannot be: {sentence(faults(error))}"
+            msg = f"{title} has invalid options: {sentence(faults(error))}"
             raise DefinitionError(msg) from None
         self.name = name
         provide()

@@ -67,7 +67,7 @@ class Rule(Step[..., Score]):
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            msg = f"the pattern of Rule.matches is no regular expression: {error}"
+            msg = f"the pattern of Rule.matches is not a regular expression: {error}"
             raise DefinitionError(msg) from None
         return cls._of({"rule": "matches", "pattern": pattern, "at": at}, name or f"matches {pattern:.40}")
 

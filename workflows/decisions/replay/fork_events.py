@@ -74,7 +74,7 @@ def is_same_fork(events: Sequence[AnyEvent], other: Sequence[AnyEvent]) -> bool:
 
 
 def _request(events: Sequence[AnyEvent]) -> dict[str, Json]:
-    """Return what a run is a fork of, at which call, and what it was given; nothing if it is no fork."""
+    """Return what a run is a fork of, at which call, and what it was given; nothing if it is not a fork."""
     first = events[0]
     if not isinstance(first, ev.RunStarted) or first.origin is None:
         return {}

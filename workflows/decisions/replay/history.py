@@ -145,7 +145,7 @@ class History:
             case ev.RunForked(key=key, given=True):
                 self._end_call(key, seq, failed=False)
             case ev.ApprovalDecided(key=key) | ev.ApprovalWithdrawn(key=key):
-                if key in self.calls:  # questions about a step's result are no calls
+                if key in self.calls:  # questions about a step's result are not calls
                     self._end_call(key, seq, failed=isinstance(event, ev.ApprovalWithdrawn))
             case _:  # no other event is a call or an outcome
                 pass

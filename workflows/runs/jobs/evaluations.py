@@ -272,7 +272,7 @@ class EvaluationJobs(Generic[C]):
         try:
             score = _SCORE.validate_python(plain(completed.result))
         except ValidationError as error:  # its worker does not run our code as we left it
-            self._give_up(evaluator, f"its process answered with what is no score: {error.errors()[0]['msg']}")
+            self._give_up(evaluator, f"its process answered with what is not a score: {error.errors()[0]['msg']}")
             return
         threshold = self._threshold(evaluator)
         evaluator.evaluation = Evaluation(

@@ -7,8 +7,8 @@ import { listing } from "./listing.js";
 export function approvals({ act, signal }) {
   const list = make("div");
   const { refresh, rest } = listing({
-    place: "/approvals", parent: list, keyOf: (each) => each.id, build: (each) => question(each, act), nothing: "Nothing waits for a decision.",
-    page: 1000, act, signal,
+    place: "/approvals", parent: list, keyOf: (each) => each.id, build: (each) => question(each, act),
+    nothing: "Nothing waits for a decision.", page: 1000, act, signal,
   });
   return { node: make("section", {}, make("h2", { text: "Approvals" }), list, ...rest), refresh };
 }
@@ -29,7 +29,8 @@ export function question(asked, act) {
   });
   const node = make("article", { class: "question" },
     make("h4", { text: asked.action }),
-    make("p", {}, linkTo(asked.run_id), ` asks since `, when(asked.asked_at), asked.step ? ` about ${asked.step}` : ""),
+    make("p", {}, linkTo(asked.run_id), " has asked since ", when(asked.asked_at),
+      asked.step ? ` about ${asked.step}` : ""),
     asked.reason ? make("p", { class: "reason", text: asked.reason }) : null,
     value(asked.args),
     make("div", { class: "fields" }, labelled("By", name), labelled("Comment", comment)),

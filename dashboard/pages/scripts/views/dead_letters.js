@@ -8,8 +8,8 @@ import { failure } from "./records.js";
 export function deadLetters({ act, signal }) {
   const list = make("div");
   const { refresh, rest } = listing({
-    place: "/dead-letters", parent: list, keyOf: (each) => `${each.run_id} ${each.letter}`, build: (each) => letter(each, act), nothing: "Nothing was set aside.",
-    page: 1000, act, signal,
+    place: "/dead-letters", parent: list, keyOf: (each) => `${each.run_id} ${each.letter}`,
+    build: (each) => letter(each, act), nothing: "Nothing was set aside.", page: 1000, act, signal,
   });
   return { node: make("section", {}, make("h2", { text: "Dead letters" }), list, ...rest), refresh };
 }

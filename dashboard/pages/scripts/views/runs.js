@@ -14,7 +14,7 @@ export function runs({ act, signal, go }) {
   const name = make("input", { type: "search", placeholder: "name of a workflow" });
   const body = make("tbody");
   const { refresh, rest } = listing({
-    place: "/runs", parent: body, keyOf: (each) => each.id, build: entry, nothing: "There is no such run.", page: 50,
+    place: "/runs", parent: body, keyOf: (each) => each.id, build: entry, nothing: "No runs.", page: 50,
     query: () => ({ status: status.value, name: name.value.trim() }), act, signal,
   });
   status.addEventListener("change", () => act(refresh));
@@ -41,7 +41,7 @@ function starter(act, signal, go) {
     const names = workflows.map((each) => nameOf(each, workflows));
     const which = choice(names);
     const input = make("textarea", { "aria-label": "arguments as JSON", spellcheck: "false" });
-    const id = make("input", { placeholder: "made up" });
+    const id = make("input", { placeholder: "generated" });
     const choose = () => {
       const chosen = workflows[names.indexOf(which.value)];
       input.value = exampleText(chosen.input_schema ?? { type: "object" });

@@ -7,7 +7,7 @@ export function sessions({ act, signal, go }) {
   const name = make("input", { type: "search", placeholder: "name of a handler" });
   const body = make("tbody");
   const { refresh, rest } = listing({
-    place: "/sessions", parent: body, keyOf: idOf, build: entry, nothing: "There is no such session.", page: 50,
+    place: "/sessions", parent: body, keyOf: idOf, build: entry, nothing: "No sessions.", page: 50,
     query: () => ({ name: name.value.trim() }), act, signal,
   });
   const handler = make("input", { required: true, placeholder: "handler" });

@@ -1,1 +1,1 @@
-"""``greenroom chaos``: real faults while a workload runs, and then what has to hold."""
+"""``greenroom chaos``: real faults while a workload runs, and a check of what must hold afterwards."""

@@ -1,4 +1,4 @@
-"""``greenroom chaos run``: real faults while workflows run, and then what has to hold."""
+"""``greenroom chaos run``: real faults while workflows run, and a check of what must hold afterwards."""
 
 import secrets
 import shutil
@@ -119,8 +119,8 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     The workflows are run for real, with all their effects, in a journal of their own. It is deleted if all is well.
     """
     from greenroom.cli.commands.chaos import report as reports
+    from greenroom.cli.commands.chaos.fault_injection import inject
     from greenroom.cli.commands.chaos.invariants import Aftermath, invariants
-    from greenroom.cli.commands.chaos.nemesis import inject
     from greenroom.cli.commands.chaos.orchestrator_process import OrchestratorProcess
     from greenroom.cli.commands.chaos.workload import Target, Workload
     from greenroom.workflows.home.home import Home
@@ -177,7 +177,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
 
 @contextmanager
 def _made(home: "Home") -> Generator[None]:
-    """Make a home, and delete it if what is asked for is no workload: then there is nothing in it."""
+    """Create a home. Delete it if the workload is refused, because nothing has happened in it then."""
     home.create()
     try:
         yield

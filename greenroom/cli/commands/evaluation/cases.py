@@ -63,7 +63,7 @@ def refuse(file: str, faults: list[tuple[int, str]]) -> None:
     if faults:
         told = "".join(f"\n  line {number}: {what}" for number, what in faults[:MOST_FAULTS])
         more = f"\n  and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
-        msg = f"{file!r} holds lines that are no cases, and nothing was started:{told}{more}"
+        msg = f"{file!r} holds lines that are not cases, and nothing was started:{told}{more}"
         raise click.BadParameter(msg, param_hint="--cases")
 
 
@@ -71,11 +71,11 @@ def _read_case(line: str, number: int) -> Case:
     """Return the case of a line.
 
     Raises:
-        ValueError: It is no case. The message says why.
+        ValueError: It is not a case. The message says why.
     """
     found = parse_json(line)
     if not isinstance(found, dict):
-        msg = "it is no JSON object"
+        msg = "it is not a JSON object"
         raise ValueError(msg)  # noqa: TRY004  all faults of a line are told alike
     given = cast("dict[str, Any]", found)
     if unknown := [name for name in given if name not in FIELDS]:

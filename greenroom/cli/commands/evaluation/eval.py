@@ -45,7 +45,9 @@ ALL = "all"
 @click.option(
     "-j", "concurrency", type=click.IntRange(1, 256), default=4, metavar="N", help="Trials at a time. Default: 4."
 )
-@click.option("--id", "evaluation_id", metavar="ID", help="Id of the evaluation. One that was interrupted goes on.")
+@click.option(
+    "--id", "evaluation_id", metavar="ID", help="Id of the evaluation. An interrupted one with this id continues."
+)
 @click.option(
     "--timeout",
     type=Number(min=0, min_open=True),
@@ -77,8 +79,8 @@ def evaluate(  # noqa: PLR0913, PLR0917  the verb's options
 ) -> int:
     """Run a workflow on cases, have evaluators rate the results, and report the pass rate.
 
-    Trials whose run failed for a crash, a time-out or its model's provider are in no rate, and neither are those with
-    an evaluator that failed. They are reported apart.
+    A trial is left out of the rates, and reported apart, if its run failed because of a crash, a timeout or the model's
+    provider, or if an evaluator failed.
 
     Everything is checked before the first run starts. The exit code is 0, or 1 if no trial could be scored or the pass
     rate is below --threshold, or 2 if nothing was started.
@@ -87,10 +89,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  the verb's options
     from greenroom.messages.ids import run_id as make_id
 
     if (cases_file is None) == (not past):
-        msg = "say what to evaluate: either --cases FILE, or --runs ID"
+        msg = "give what to evaluate: either --cases FILE or --runs ID"
         raise click.UsageError(msg)
     if cases_file is not None and sample is not None:
-        msg = "--sample is for past runs: --runs"
+        msg = "--sample chooses from past runs: give --runs too"
         raise click.UsageError(msg)
     app, workflow = parse_target(target)
     cases = [] if cases_file is None else read_cases(cases_file)
@@ -212,7 +214,7 @@ def _read_report(file: str) -> "Report":
     try:
         return Report.model_validate_json(text)
     except ValidationError as error:
-        msg = f"{file!r} is no report that `eval` has written with --json"
+        msg = f"{file!r} is not a report that `eval` has written with --json"
         raise click.BadParameter(msg, param_hint="--compare") from error
 
 

@@ -13,10 +13,10 @@ from greenroom.cli.settings import Settings
 
 @click.command()
 @click.argument("run_id", metavar="ID")
-@click.option("--at", metavar="KEY", help="The step where the new run goes another way; from the start without it.")
+@click.option("--at", metavar="KEY", help="The step from which the new run differs. Default: the start.")
 @click.option("--input", "given", metavar="JSON", help="Other arguments of that step, or of the workflow.")
-@click.option("--result", metavar="JSON", help="What that step is taken to have given; it is not run.")
-@click.option("--id", "new_id", metavar="ID", help="Of the new run.")
+@click.option("--result", metavar="JSON", help="Use this as the result of that step, which is not run.")
+@click.option("--id", "new_id", metavar="ID", help="Id of the new run.")
 @common
 @pass_settings
 def fork(

@@ -26,7 +26,7 @@ POLL = 0.1
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs of this status.")
 @click.option("--name", metavar="WORKFLOW", help="Only runs of this workflow.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest first.")
-@click.option("--cursor", metavar="CURSOR", help="Go on where a list ended that said how.")
+@click.option("--cursor", metavar="CURSOR", help="Continue a list: the cursor that its end named.")
 @common
 @pass_settings
 def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int, cursor: str | None) -> None:

@@ -28,8 +28,10 @@ from greenroom.cli.settings import Settings
     multiple=True,
     help="What the run may use up: usd, tokens, wall (seconds) or attempts, or unknown_price=allow; may be repeated.",
 )
-@click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists goes on and is followed.")
-@click.option("--detach", is_flag=True, help="Do not follow it: print its id once it is durable. It goes on.")
+@click.option("--id", "run_id", metavar="ID", help="Id of the run. If there is a run with this id, it continues.")
+@click.option(
+    "--detach", is_flag=True, help="Print the id of the run once it is in the journal, and do not wait for its end."
+)
 @click.option(
     "--timeout",
     type=Number(min=0),
@@ -66,14 +68,14 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     from greenroom.cli.hosting.run_request import RunRequest
 
     if target is None and run_id is None:
-        msg = "say what to start, FILE.py:NAME, or with which run to go on, --id ID"
+        msg = "give FILE.py:NAME to start a workflow, or --id ID to continue a run"
         raise click.UsageError(msg)
     if detach and timeout is not None:
-        msg = "--timeout says how long to wait for the result, and with --detach nobody does: leave one of them out"
+        msg = "--timeout limits the wait for the result, and --detach does not wait: leave one of them out"
         raise click.UsageError(msg)
     inputs = parse_inputs(pairs, document)
     if target is None and inputs is not None:
-        msg = "inputs are for what is started: name FILE.py:NAME too, or leave them out"
+        msg = "inputs are for a workflow: give FILE.py:NAME too, or leave the inputs out"
         raise click.UsageError(msg)
     app, workflow = (None, None) if target is None else parse_target(target)
     asked = RunRequest.of(settings.home, app, workflow, inputs, run_id, timeout)
@@ -123,7 +125,7 @@ def find_app(file: str, hint: str) -> str:
         msg = f"there is no file {file!r}{near}"
         raise click.BadParameter(msg, param_hint=hint)
     if path.suffix != ".py":
-        msg = f"{file!r} is no Python file; its name has to end in .py"
+        msg = f"{file!r} is not a Python file; its name has to end in .py"
         raise click.BadParameter(msg, param_hint=hint)
     app = str(path.resolve())
     if not is_utf8(app):

@@ -12,7 +12,7 @@ from greenroom.cli.settings import Settings
 @click.argument("run_id", metavar="RUN_ID")
 @click.argument("name", metavar="TYPE")
 @click.argument("text", metavar="JSON")
-@click.option("--key", help="A message with the key of an earlier one is that message, and not sent again.")
+@click.option("--key", help="A message with the key of an earlier one is not sent again.")
 @common
 @pass_settings
 def send(settings: Settings, run_id: str, name: str, text: str, key: str | None) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--url", metavar="URL", help="Of the orchestrator; without it, the one that serves the home.")
+@click.option("--url", metavar="URL", help="Address of the orchestrator. Default: the one that serves the home.")
 @click.option("--no-decisions", is_flag=True, help="Offer no tool that decides approvals.")
 @common
 @pass_settings

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", metavar="FILE.py...", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this need a token.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at. If other machines can reach it, a token must exist.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=7878, show_default=True, help="0 takes a free one.")
 @click.option(
     "--allow-origin",
@@ -49,10 +54,10 @@ def serve(
     Its address shows the dashboard in a browser. The page /docs describes the API for people, and /openapi.json for
     programs.
 
-    Every request but those to /healthz and for the files of pages needs a token. It is created the first time, shown
-    once, and kept in the file `token` of the home; GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the server
-    with exit code 0: unfinished runs are resumed by the next orchestrator of the home. A line on stderr says which runs
-    start, end, or wait for a person.
+    Every request needs a token, except those to /healthz and for the pages themselves. It is created the first time,
+    shown once, and kept in the file `token` of the home; GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the
+    server with exit code 0: unfinished runs are resumed by the next orchestrator of the home. A line on stderr says
+    which runs start, end, or wait for a person.
 
     What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` shows it later.
     """
@@ -101,7 +106,7 @@ def serve(
                 "next time"
             )
     except KeyboardInterrupt:
-        note("stopped before it served")
+        note("stopped before the server was ready")
 
 
 def _heard_ends() -> "SimpleQueue[None]":

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="FILE.py:NAME")
 @click.argument("key", metavar="KEY")
 @click.argument("text", metavar="JSON|@FILE|-")
-@click.option("--type", "kind", default="", metavar="TYPE", help="Of the message, where its fields do not say it.")
-@click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is that message.")
+@click.option(
+    "--type", "kind", default="", metavar="TYPE", help="Type of the message, if its fields fit several types."
+)
+@click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is not sent again.")
 @click.option("--timeout", type=Number(min=0, min_open=True), metavar="S", help="Seconds to wait at most.")
 @common
 @pass_settings
@@ -51,8 +53,10 @@ def ask(
 @click.argument("target", metavar="FILE.py:NAME")
 @click.argument("key", metavar="KEY")
 @click.argument("text", metavar="JSON|@FILE|-")
-@click.option("--type", "kind", default="", metavar="TYPE", help="Of the message, where its fields do not say it.")
-@click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is that message.")
+@click.option(
+    "--type", "kind", default="", metavar="TYPE", help="Type of the message, if its fields fit several types."
+)
+@click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is not sent again.")
 @common
 @pass_settings
 def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: str | None) -> None:

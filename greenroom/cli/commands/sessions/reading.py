@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="NAME", help="Only sessions of this handler.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest first.")
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only sessions of this status.")
-@click.option("--cursor", metavar="CURSOR", help="Go on where a list ended that said how.")
+@click.option("--cursor", metavar="CURSOR", help="Continue a list: the cursor that its end named.")
 @common
 @pass_settings
 def list_sessions(

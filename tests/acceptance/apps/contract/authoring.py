@@ -145,7 +145,7 @@ async def renamed() -> list[int]:
 
 @workflow
 async def branching(number: int) -> str:
-    """`if`, `for`, `try`, and what `current` is not: a workflow is no step."""
+    """`if`, `for`, `try`, and what `current` is not: a workflow is not a step."""
     total = 0
     for item in range(number):
         if item % 2:
