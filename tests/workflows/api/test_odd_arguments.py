@@ -163,7 +163,7 @@ def test_half_a_surrogate_pair_in_a_command_harms_nothing(tmp_path: Path) -> Non
             lambda: orchestrator.send(SignalRun(run_id="run", name="Add", value={"number": 2}, key=half)),
         ]
         for call in refused:
-            with pytest.raises(InvalidInput, match="no character"):
+            with pytest.raises(InvalidInput, match="not a character"):
                 call()
         assert talk.ask(Add(number=1), timeout=60) == 1
         orchestrator.decide(asked.id, "approve", by="ada")
