@@ -81,7 +81,7 @@ def test_an_answer_becomes_a_score():
         ({"rubric": " "}, "needs a rubric"),
         ({"rubric": "r", "model": "none such"}, "none such"),
         ({"rubric": "r", "threshold": 2}, "threshold"),
-        ({"rubric": "r", "sees": ["all"]}, "sees all"),
+        ({"rubric": "r", "sees": ["all"]}, r"sees=\['all'\]"),
     ],
 )
 def test_a_judge_that_cannot_be_is_refused(options, said):
