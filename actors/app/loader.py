@@ -144,7 +144,7 @@ def _importing(app: str) -> Generator[None, None, None]:
         pass
     except SystemExit as error:
         msg = (
-            f"{app} ended while it was imported (exit code {error.code}): put what it does when run as a script under "
+            f"{app} ended while it was imported ({_exit_words(error)}): put what it does when run as a script under "
             f'`if __name__ == "__main__":`\n{advice(error, app)}{describe_exception(error).report()}'
         )
         raise DefinitionError(msg) from None
@@ -159,6 +159,13 @@ def _importing(app: str) -> Generator[None, None, None]:
         raise DefinitionError(msg) from None  # the message holds everything about the cause that a reader needs
     finally:
         importing.loading = False
+
+
+def _exit_words(error: SystemExit) -> str:
+    """Return the exit code with which a script would have ended. What is no number is printed, and means code 1."""
+    if error.code is None or isinstance(error.code, int):
+        return f"exit code {int(error.code or 0) & 0xFF}"
+    return f"exit code 1, saying {str(error.code)!r}"
 
 
 @contextmanager

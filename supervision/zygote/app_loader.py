@@ -68,7 +68,8 @@ def load_app(boot: "Boot", stack: int = -1) -> Import:
     except DefinitionError as error:
         return Import(str(error))
     except BaseException as error:  # noqa: BLE001  any exception of an import, SystemExit included, means that it failed
-        return Import(f"{boot.app} cannot be loaded:\n{_user_traceback(error)}")
+        what = "".join(traceback.format_exception_only(error)).strip()
+        return Import(f"{boot.app} cannot be loaded: {what}\n{_user_traceback(error)}")
     finally:
         faulthandler.cancel_dump_traceback_later()  # also ends its thread: a zygote must have only one
     return Import(variables=variables)
@@ -89,8 +90,17 @@ def _user_traceback(error: BaseException) -> str:
 
 def users_stack(dump: str) -> str:
     """Return the lines of faulthandler's dump of an import, without our frames and those of the import system."""
-    frames = [(found[1], line) for line in dump.splitlines() if (found := _FRAME.match(line))]
-    return "\n".join(line for file, line in frames if file != "<string>" and not _is_machinery(file))
+    return "\n".join(line for line in without_ours(dump).splitlines() if _FRAME.match(line))
+
+
+def without_ours(text: str) -> str:
+    """Return what an import wrote, without the lines of faulthandler about our frames and the import system's."""
+    return "\n".join(line for line in text.split("\n") if not _is_ours(line))
+
+
+def _is_ours(line: str) -> bool:
+    found = _FRAME.match(line)
+    return found is not None and (found[1] == "<string>" or _is_machinery(found[1]))
 
 
 def _is_machinery(filename: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.secrets.redaction import Redactor
 from greenroom.supervision.process.output_capture import Capture
-from greenroom.supervision.zygote.app_loader import users_stack
+from greenroom.supervision.zygote.app_loader import users_stack, without_ours
 from greenroom.supervision.zygote.import_progress import Place, SlowImport, Watchdog
 from greenroom.supervision.zygote.keeper_process import GRACE, Inheritance, KeeperProcess
 from greenroom.supervision.zygote.messages import (
@@ -319,7 +319,7 @@ class ZygoteHandle:
     def _said(self) -> str:
         """Return the last output of the import, as a quotation."""
         assert self._output is not None  # created by ``start``
-        text = self._output.text().strip()
+        text = without_ours(self._output.text()).strip()
         return f"\nIt wrote:\n{text[-QUOTED_CHARACTERS:]}" if text else ""
 
 

@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from greenroom.cli.display.values import STATUS_STYLE, between, console, note, say, seconds
+from greenroom.cli.display.values import STATUS_STYLE, between, block, console, note, say, seconds
+from greenroom.messages.advice import approve
 from greenroom.messages.events import events
 from greenroom.metrics.event_sentences import describe
 from greenroom.metrics.printable import printable
@@ -72,13 +73,19 @@ class Progress:
         self.run_id = run_id
         self._lock = threading.Lock()
         self._state: RunState | None = None
+        self._decide: list[str] = []
+        """Commands that approve what the run asks people."""
 
     def learn(self, event: Any) -> None:
         """Apply one event."""
+        from greenroom.messages.records.approvals import approval_id
         from greenroom.workflows.state.fold import fold
 
+        state = fold(self._state, event)
+        # Without the lock, as the first command that is shown may print how to type it.
+        decide = [block(approve(approval_id(self.run_id, key))) for key in state.questions]
         with self._lock:
-            self._state = fold(self._state, event)
+            self._state, self._decide = state, decide
 
     def __rich__(self) -> "RenderableType":
         """Return a table of the newest steps."""
@@ -93,6 +100,7 @@ class Progress:
             steps = step_records(self._state) if self._state is not None else []
             status = self._state.status if self._state is not None else "pending"
             waits = waits_for(self._state, time.time()) if self._state is not None and status == "waiting" else []
+            decide = [f"approve with {command}" for command in self._decide] if waits else []
         shown = Table.grid(padding=(0, 2))
         for step in steps[-SHOWN_STEPS:]:
             shown.add_row(*map(_cell, _row(step)))
@@ -102,7 +110,8 @@ class Progress:
             (status, STATUS_STYLE.get(status, "")),
             f"  {done} of {len(steps)} steps done",
         )
-        return Group(headline, shown, *(Text(printable(f"waits for {phrase}"), "yellow") for phrase in waits))
+        told = [*(printable(f"waits for {phrase}") for phrase in waits), *decide]
+        return Group(headline, shown, *(Text(line, "yellow") for line in told))
 
 
 def _cell(text: str) -> Any:

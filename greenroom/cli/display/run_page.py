@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from greenroom.cli.display.transcript import called
 from greenroom.cli.display.values import between, blank, column_width, cost, facts, say, seconds, trace
+from greenroom.messages.advice import approve, reject
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
 from greenroom.messages.records.records import usage_of
@@ -59,7 +60,9 @@ def show_run(
     if asked or decided:
         blank()
     for question in asked:
-        _line(f"asks a person: {question.action}", question.args, f"decide with its id: {question.id}")
+        _line(f"asks a person: {question.action}", question.args, "decide, while it runs, with one of:")
+        for command in (approve(question.id), reject(question.id)):
+            say(f"    {command}")  # never wrapped, so that it can be copied
     for decision in decided:
         who = f" by {decision.by}" if decision.by else ""
         comment = f": {decision.comment}" if decision.comment else ""

@@ -40,6 +40,7 @@ def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]
 
     Raises:
         HomeInUse: Another orchestrator was started first.
+        KeyboardInterrupt: Ctrl+C came before the runs were known to be committed; the background process has ended.
         JournalError: The log cannot be written.
         NotStarted: The background process ended before the run was committed, with the same message and exit code.
     """
@@ -48,14 +49,19 @@ def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]
     ours, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    if not fork():
+    child = fork()
+    if not child:
         os.close(ours)
-        _become_background(log)
-        os._exit(_run_and_report(host, theirs))
+        os._exit(_run_and_report(host, theirs, log))
     os.close(log)
     os.close(theirs)
-    with os.fdopen(ours, encoding="utf-8") as pipe:
-        said = pipe.readline()
+    try:
+        with os.fdopen(ours, encoding="utf-8") as pipe:
+            said = pipe.readline()
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGTERM)  # which ends it as Ctrl+C ends an orchestrator in the foreground
+        os.waitpid(child, 0)
+        raise
     report: dict[str, Any] = json.loads(said) if said else {}
     if "run_ids" not in report:
         died = f"the process in the background died before the run was durable; see {home.path / 'orchestrator.log'}"
@@ -75,8 +81,8 @@ def _become_background(log: int) -> None:
     os.close(log)
 
 
-def _run_and_report(host: Callable[[Callable[[list[str]], None]], int], pipe: int) -> int:
-    """Run ``host`` and report through the pipe how it started; return the exit code."""
+def _run_and_report(host: Callable[[Callable[[list[str]], None]], int], pipe: int, log: int) -> int:
+    """Run ``host`` in the background and report through the pipe how it started; return the exit code."""
     from greenroom.cli.app import failure
 
     def report(**facts: object) -> None:
@@ -85,6 +91,7 @@ def _run_and_report(host: Callable[[Callable[[list[str]], None]], int], pipe: in
             os.close(pipe)
 
     try:
+        _become_background(log)
         return host(lambda run_ids: report(run_ids=run_ids))
     except BaseException as error:  # noqa: BLE001  the last frame of this process
         code, sentence = failure(error)

@@ -131,6 +131,28 @@ def test_a_script_that_exits_while_imported_is_told_to_guard_its_end(write_app: 
         loader.preload(str(path))
 
 
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ("", "exit code 0"),
+        ("None", "exit code 0"),
+        ("True", "exit code 1"),
+        ("300", "exit code 44"),
+        ("-1", "exit code 255"),
+        ("'no config'", "exit code 1, saying 'no config'"),
+        (r"'two\nlines'", r"exit code 1, saying 'two\nlines'"),
+        ("[1]", "exit code 1, saying '[1]'"),
+    ],
+)
+def test_a_script_that_exits_while_imported_is_told_the_code_that_a_shell_would_see(
+    write_app: WriteApp, left: str, words: str
+) -> None:
+    path = write_app(f"import sys\nsys.exit({left})\n")
+    with pytest.raises(DefinitionError) as caught:
+        loader.preload(str(path))
+    assert f"ended while it was imported ({words}): put" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["nowhere.py", "nowhere"])
 def test_an_app_that_does_not_exist_is_told(name: str, tmp_path: Path) -> None:
     where = str(tmp_path / name) if name.endswith(".py") else name

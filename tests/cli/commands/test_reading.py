@@ -181,4 +181,7 @@ def test_doctor_names_keys_and_never_shows_them(greenroom: CommandLine, monkeypa
 
 def test_doctor_refuses_a_home_that_cannot_be_made(greenroom: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "bad" in greenroom("doctor", "--home", str(tmp_path / "file" / "home"), code=1).out
+    home = str(tmp_path / "file" / "home")
+    findings = json.loads(greenroom("doctor", "--home", home, "-o", "json", code=1).out)
+    (found,) = (finding for finding in findings if finding["check"] == "home")
+    assert (found["state"], found["found"]) == ("bad", f"{home} cannot be made in {tmp_path / 'file'}")

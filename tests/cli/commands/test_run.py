@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
+import shlex
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -49,6 +53,29 @@ def test_nothing_is_left_running_after_a_run(greenroom: CommandLine) -> None:
 def test_a_file_that_does_not_exist_is_named_with_the_one_that_was_meant(greenroom: CommandLine) -> None:
     assert "did you mean 'app.py'?" in greenroom("run", "ap.py:total", code=2).err
     assert not greenroom.home.exists()
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (Path.mkdir, " but a folder"),
+        (link_to_nothing, " but a link to nothing"),
+        (os.mkfifo, ""),
+    ],
+)
+@pytest.mark.parametrize("words", [("run", "odd.py:total"), ("serve", "odd.py"), ("chaos", "run", "odd.py:total")])
+def test_what_is_there_and_is_no_file_is_not_offered_as_what_was_meant(
+    greenroom: CommandLine, make: Callable[[Path], None], kind: str, words: tuple[str, ...]
+) -> None:
+    make(greenroom.folder / "odd.py")
+    for typed, told in (("odd.py", f"'odd.py' is no file{kind}\n"), ("od.py", "there is no file 'od.py' in ")):
+        err = greenroom(*(word.replace("odd.py", typed) for word in words), code=2).err
+        assert told in err
+        assert "did you mean" not in err
 
 
 @pytest.mark.parametrize("target", ["app.py", "app.py:", "total"])
@@ -283,3 +310,25 @@ def test_a_terminal_sees_progress_that_redraws_itself(greenroom: CommandLine) ->
     assert b"\x1b[" in drawn
     assert b"add#1" in drawn
     assert b"1 of 1 steps done" in drawn
+
+
+def test_a_terminal_shows_the_command_that_answers_what_a_run_asks(
+    greenroom: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (greenroom.folder / "asking.py").write_text(
+        "from greenroom import approve, workflow\n\n\n@workflow\nasync def release() -> str:\n"
+        "    return (await approve('release')).decision\n"
+    )
+    ours, theirs = os.openpty()
+    process = greenroom.start("run", "asking.py:release", "--id", "r", stderr=theirs)
+    os.close(theirs)
+    drawn = b""
+    while (command := re.search(rb"approve with `[^`]*(approvals approve [^`]+)`", drawn)) is None:
+        drawn += os.read(ours, 65536)
+    greenroom(*shlex.split(command[1].decode()))
+    with suppress(OSError):  # the last writer has closed its end
+        while os.read(ours, 65536):
+            pass
+    os.close(ours)
+    assert process.communicate(timeout=30)[0] == '"approve"\n'

@@ -49,7 +49,8 @@ def test_the_page_of_a_run_says_all_of_it_in_80_columns(waiting: CommandLine) ->
         '("Oslo", units="imperial") -> {"place": "Oslo", "units": "imperial"}',
         'progress: {"asked": "Oslo"}',
         "asks a person: publish the report",
-        f"decide with its id: {approval['id']}",
+        "decide, while it runs, with one of:",
+        *(f"approvals {verb} '{approval['id']}'`" for verb in ("approve", "reject")),
     ):
         assert said in page, page
     lines = page.splitlines()

@@ -216,6 +216,51 @@ def test_of_several_of_one_id_all_have_the_one_result(greenroom: CommandLine, ga
     assert gate.lines() == ["before", "after"]
 
 
+@pytest.fixture
+def late(greenroom: CommandLine, tmp_path: Path) -> Path:
+    """Give a file until whose existence the import of ``late.py`` does not end; it makes ``begun`` beside it first."""
+    go = tmp_path / "go"
+    (greenroom.folder / "late.py").write_text(
+        "import time\nfrom pathlib import Path\n\nfrom greenroom import workflow\n\n"
+        f"go = Path({str(go)!r})\ngo.with_name('begun').touch()\nwhile not go.exists():\n    time.sleep(0.01)\n"
+        "\n\n@workflow\nasync def late() -> str:\n    return 'late'\n"
+    )
+    return go
+
+
+@pytest.mark.usefixtures("leader")
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_an_interrupted_submission_names_the_run_that_may_still_start(
+    greenroom: CommandLine, gate: Gate, late: Path, options: tuple[str, ...]
+) -> None:
+    follower = greenroom.start("run", "late.py:late", *options)
+    eventually(late.with_name("begun").exists, 30)
+    follower.send_signal(signal.SIGINT)
+    code, out, err = ended(follower)
+    assert (code, out) == (130, "")
+    (command,) = re.findall(r"may still be started by the orchestrator .* was with `greenroom ([^`]+)`", err)
+    late.touch()
+    run_id = command.split()[-1]
+    eventually(lambda: run_id in greenroom("runs", "list").out, 30)
+    assert greenroom.result_of("runs", "result", run_id, "--timeout", "30") == "late"
+    assert "late" in greenroom(*command.split()).out
+    gate.open()
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_detached_run_that_is_interrupted_before_it_is_durable_is_not_started_behind_ones_back(
+    greenroom: CommandLine, late: Path, number: int, exit_code: int
+) -> None:
+    detaching = greenroom.start("run", "late.py:late", "--id", "one", "--detach")
+    eventually(late.with_name("begun").exists, 30)
+    detaching.send_signal(number)
+    code, out, _ = ended(detaching)
+    assert (code, out) == (exit_code, "")
+    assert greenroom.host() is None, "the process in the background has ended"
+    late.touch()
+    greenroom("runs", "show", "one", code=3)
+
+
 def test_a_detached_run_goes_on_in_the_background_and_is_followed_as_it_says(
     greenroom: CommandLine, gate: Gate
 ) -> None:

@@ -141,6 +141,8 @@ def _home(home: "Home") -> Iterator[Finding]:
     there = place == home.path
     writable = os.access(place, os.W_OK | os.X_OK)
     said = str(home.path) if there else f"{home.path}, made by the first run"
+    if not writable:
+        said = f"{home.path} cannot be {'written to' if there else f'made in {place}'}"
     yield Finding("home", "ok" if writable else "bad", said, "" if writable else "choose another with --home")
     if there:
         mode = home.path.stat().st_mode & 0o777

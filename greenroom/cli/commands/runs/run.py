@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -119,8 +120,14 @@ def find_app(file: str, hint: str) -> str:
             return str(found.resolve())
         if "." in file or _is_installed(file):
             return file
+    if not path.is_file() and os.path.lexists(path):
+        kind = " but a folder" if path.is_dir() else " but a link to nothing" if not path.exists() else ""
+        msg = f"{file!r} is no file{kind}"
+        raise click.BadParameter(msg, param_hint=hint)
     if not path.is_file():
-        close = difflib.get_close_matches(path.name, [near.name for near in path.parent.glob("*.py")], n=1)
+        close = difflib.get_close_matches(
+            path.name, [near.name for near in path.parent.glob("*.py") if near.is_file()], n=1
+        )
         near = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else f" in {Path.cwd()}"
         msg = f"there is no file {file!r}{near}"
         raise click.BadParameter(msg, param_hint=hint)
