@@ -38,7 +38,7 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
     """Ask the orchestrator that lives on the home, or become it, whichever is possible first.
 
     Waits while another process holds the home and takes no commands: one that is starting or ending, or a short command
-    such as ``greenroom db check``. After some seconds a line on stderr says so.
+    such as ``greenroom db verify``. After some seconds a line on stderr says so.
 
     Args:
         settings: The home.
