@@ -299,6 +299,15 @@ def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
     assert not {"greenroom.workflows.api.orchestrator", "greenroom.supervision", "apsw", "loguru", "psutil"} & loaded
 
 
+def test_everything_can_be_imported_where_no_extra_is_installed() -> None:
+    done = python(
+        "-c",
+        "import sys; sys.modules.update(httpx=None, openai=None, mcp=None); from greenroom import *; print(Client)",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "client.Client" in done.stdout
+
+
 def test_opening_an_orchestrator_loads_nothing_that_only_a_few_need(tmp_path: Path) -> None:
     script = "import sys; from greenroom import Orchestrator; Orchestrator('runs.db').close(); print(*sys.modules)"
     done = python("-c", script, cwd=tmp_path)

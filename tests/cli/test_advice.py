@@ -567,7 +567,7 @@ def install(reader: Reader) -> None:
     hidden = "import sys; sys.modules['{}'] = None; from greenroom.__main__ import main; main({})"
     told = {
         "uvicorn": reader.python(hidden.format("uvicorn", "['serve', 'app.py']")),
-        "httpx": reader.python("import sys; sys.modules['httpx'] = None; from greenroom import Client"),
+        "httpx": reader.python("import sys; sys.modules['httpx'] = None; from greenroom import Client; Client()"),
     }
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for module, text in told.items():

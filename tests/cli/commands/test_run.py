@@ -62,9 +62,9 @@ def link_to_nothing(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (Path.mkdir, " but a folder"),
-        (link_to_nothing, " but a link to nothing"),
-        (os.mkfifo, ""),
+        (Path.mkdir, "a folder, not a file"),
+        (link_to_nothing, "a link to nothing"),
+        (os.mkfifo, "not a file"),
     ],
 )
 @pytest.mark.parametrize("words", [("run", "odd.py:total"), ("serve", "odd.py"), ("chaos", "run", "odd.py:total")])
@@ -72,7 +72,7 @@ def test_what_is_there_and_is_no_file_is_not_offered_as_what_was_meant(
     greenroom: CommandLine, make: Callable[[Path], None], kind: str, words: tuple[str, ...]
 ) -> None:
     make(greenroom.folder / "odd.py")
-    for typed, told in (("odd.py", f"'odd.py' is no file{kind}\n"), ("od.py", "there is no file 'od.py' in ")):
+    for typed, told in (("odd.py", f"'odd.py' is {kind}\n"), ("od.py", "there is no file 'od.py' in ")):
         err = greenroom(*(word.replace("odd.py", typed) for word in words), code=2).err
         assert told in err
         assert "did you mean" not in err

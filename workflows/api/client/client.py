@@ -21,7 +21,16 @@ from greenroom.messages.options.policy import SessionPolicy
 from greenroom.messages.records.records import ENDED
 from greenroom.messages.refusals import check_command
 from greenroom.workflows.api.base import BaseOrchestrator
-from greenroom.workflows.api.client.http import NOTHING, SILENCE_TIMEOUT, Waiting, Wire, good, problem_of, understood
+from greenroom.workflows.api.client.http import (
+    NOTHING,
+    SILENCE_TIMEOUT,
+    Waiting,
+    Wire,
+    check_installed,
+    good,
+    problem_of,
+    understood,
+)
 from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result
 from greenroom.workflows.api.client.rounds import ROUND, Rounds
 from greenroom.workflows.api.waiting import not_in_time
@@ -57,6 +66,7 @@ class Client(BaseOrchestrator):
         home: The home; None means ``GREENROOM_HOME`` or ``.greenroom``.
 
     Raises:
+        ModuleNotFoundError: The extra ``client`` is not installed.
         OrchestratorUnreachable: No ``url`` is given, and the home has no orchestrator that is served.
         NotAuthorized: No token is given or found, or no server has such a one.
         InvalidInput: ``url`` is not an address of a server.
@@ -254,6 +264,7 @@ def _reply(answer: "httpx.Response") -> Reply:
 
 def find_wire(url: str | None, token: str | None, home: str | os.PathLike[str] | None) -> Wire:
     """Return the connections to a server; see ``Client`` for the arguments and the errors."""
+    check_installed()
     place = Home(home)
     if url:
         return Wire(url, token or _kept_token(place))

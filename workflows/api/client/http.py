@@ -5,9 +5,9 @@ import json
 import time
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
@@ -21,11 +21,11 @@ from greenroom.messages.ids import text_given
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 
-try:
+if TYPE_CHECKING:
     import httpx
-except ModuleNotFoundError as missing:
-    msg = f"Client needs httpx: {install('client')}"
-    raise ModuleNotFoundError(msg, name=missing.name) from missing
+else:
+    with suppress(ModuleNotFoundError):  # ``check_installed`` says so when a client is made
+        import httpx
 
 T = TypeVar("T")
 PREFIX: Final = "/api/v1"
@@ -51,7 +51,6 @@ ERRORS: Final[dict[str, type[Exception]]] = {
 NOTHING: Final = 204
 """Status of a stream without any more events."""
 
-_BREAKS: Final = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
 _TYPES: Final = ("application/json", "text/event-stream")
 _ATTEMPTS: Final = TypeAdapter(tuple[AttemptRecord, ...])
 
@@ -93,7 +92,7 @@ class Wire:
         """Name the server, and not the token."""
         return f"<Wire to {self.url}>"
 
-    def get(self, path: str, **where: Any) -> httpx.Response:
+    def get(self, path: str, **where: Any) -> "httpx.Response":
         """Return the successful response to a request; parameters that are None are left out.
 
         Raises:
@@ -115,7 +114,7 @@ class Wire:
         with understood(answer):
             return parse(answer.content)
 
-    def asynchronous(self) -> httpx.AsyncClient:
+    def asynchronous(self) -> "httpx.AsyncClient":
         """Return a client for an event loop, which has to close it."""
         return httpx.AsyncClient(**self._options, verify=self._context)
 
@@ -170,21 +169,37 @@ class Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Return whether the error is dropped."""
-        broke = isinstance(error, errors.OrchestratorUnreachable) and isinstance(error.__cause__, _BREAKS)
+        broke = isinstance(error, errors.OrchestratorUnreachable) and _breaks(error.__cause__)
         return broke and time.monotonic() - self._begun >= BRIEF
 
 
-def not_reached(error: httpx.TransportError, url: str) -> str:
+def check_installed() -> None:
+    """Check that the package that connections need is there.
+
+    Raises:
+        ModuleNotFoundError: The extra ``client`` is not installed.
+    """
+    if "httpx" not in globals():
+        msg = f"Client needs httpx: {install('client')}"
+        raise ModuleNotFoundError(msg, name="httpx")
+
+
+def _breaks(error: BaseException | None) -> bool:
+    """Return whether an error says that a connection broke off."""
+    return isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError))
+
+
+def not_reached(error: "httpx.TransportError", url: str) -> str:
     """Return the sentence about a request that was not answered, which says whether it may have been taken."""
     rest = "what it was asked may have been taken: ask again, with the same id or key"
     if isinstance(error, httpx.ReadTimeout):
         return f"the orchestrator at {url} has not answered in time; {rest}"
-    if isinstance(error, _BREAKS):
+    if _breaks(error):
         return f"the connection to the orchestrator at {url} broke off before it had answered; {rest}"
     return f"the orchestrator at {url} cannot be reached; start it with {serve()}, and look at its url"
 
 
-def good(response: httpx.Response) -> httpx.Response:
+def good(response: "httpx.Response") -> "httpx.Response":
     """Return a successful response, or raise the error that another one stands for."""
     if response.is_success:
         if response.status_code == NOTHING or response.headers.get("content-type", "").startswith(_TYPES):
@@ -207,7 +222,7 @@ def good(response: httpx.Response) -> httpx.Response:
 
 
 @contextmanager
-def understood(response: httpx.Response) -> Generator[None]:
+def understood(response: "httpx.Response") -> Generator[None]:
     """Raise ``OrchestratorUnreachable`` for a response that says something else than this version of greenroom does."""
     try:
         yield
@@ -215,7 +230,7 @@ def understood(response: httpx.Response) -> Generator[None]:
         raise _foreign(response) from error
 
 
-def _foreign(response: httpx.Response) -> errors.OrchestratorUnreachable:
+def _foreign(response: "httpx.Response") -> errors.OrchestratorUnreachable:
     """Return the error for a response that is not from a greenroom server, but from a proxy or another program."""
     kind = response.headers.get("content-type", "nothing").partition(";")[0]
     status = f"{response.status_code} {response.reason_phrase}".strip()
@@ -226,13 +241,13 @@ def _foreign(response: httpx.Response) -> errors.OrchestratorUnreachable:
     )
 
 
-def next_cursor(response: httpx.Response) -> str | None:
+def next_cursor(response: "httpx.Response") -> str | None:
     """Return the cursor of the page after a response; None if it is the last."""
     link = response.links.get("next")
     return None if link is None else httpx.URL(link["url"]).params["cursor"]
 
 
-def problem_of(response: httpx.Response) -> dict[str, Any]:
+def problem_of(response: "httpx.Response") -> dict[str, Any]:
     """Return the problem in a response; empty if it is not from a greenroom server."""
     try:
         found = response.json()

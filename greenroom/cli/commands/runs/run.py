@@ -121,8 +121,8 @@ def find_app(file: str, hint: str) -> str:
         if "." in file or _is_installed(file):
             return file
     if not path.is_file() and os.path.lexists(path):
-        kind = " but a folder" if path.is_dir() else " but a link to nothing" if not path.exists() else ""
-        msg = f"{file!r} is no file{kind}"
+        kind = "a folder, not a file" if path.is_dir() else "not a file" if path.exists() else "a link to nothing"
+        msg = f"{file!r} is {kind}"
         raise click.BadParameter(msg, param_hint=hint)
     if not path.is_file():
         close = difflib.get_close_matches(
