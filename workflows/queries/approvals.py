@@ -59,8 +59,10 @@ def find_approval(
     run_id, key = split_approval_id(approval)
     row = journal.run(run_id) if run_id else None
     if row is None:
-        close = difflib.get_close_matches(approval, [each.id for each in open_approvals(journal, None, complain)], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; see {list_approvals()}"
+        known = open_approvals(journal, None, complain)
+        meant = [each.id for each in known if each.run_id == approval]  # a run was named in place of what it asks
+        meant = meant or difflib.get_close_matches(approval, [each.id for each in known], n=1)
+        hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else f"; see {list_approvals()}"
         msg = placed(f"there is no approval {approval!r}{hint}")
         raise ApprovalNotFound(msg)
     marks = journal.marks("approval", run_id, key)

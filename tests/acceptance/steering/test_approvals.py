@@ -116,6 +116,14 @@ def test_what_a_child_asks_is_listed_for_its_parent_too(orchestrator, tmp_path):
     other.cancel()
 
 
+def test_who_names_a_run_in_place_of_what_it_asks_is_told_the_questions(orchestrator, tmp_path):
+    run = orchestrator.start(asking.release, "7", str(tmp_path / "log"), id="build")
+    (record,) = asked(orchestrator)
+    with pytest.raises(ApprovalNotFound, match=f"there is no approval 'build'; did you mean '{record.id}'"):
+        orchestrator.decide("build", "approve")
+    run.cancel()
+
+
 def test_a_decision_is_made_once(orchestrator, tmp_path):
     run = orchestrator.start(asking.release, "7", str(tmp_path / "log"))
     (record,) = asked(orchestrator)
