@@ -151,7 +151,7 @@ def test_the_first_stays_until_what_others_submitted_is_done_and_has_told_its_re
     assert leader.stdout.readline() == '"through"\n', "while it stays"
     assert leader.stderr is not None
     said = ""
-    while "until it is done" not in said:
+    while "until they are done" not in said:
         said = leader.stderr.readline()
         assert said
     assert "second, third" in said
