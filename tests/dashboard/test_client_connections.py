@@ -115,7 +115,7 @@ def test_an_answer_of_something_else_is_named_as_such_whatever_was_asked(name):
         for call, act in calls.items():
             with pytest.raises(OrchestratorUnreachable) as caught:
                 act()
-            assert f"no greenroom server of this version: status {status}, {kind};" in str(caught.value), call
+            assert f"not a greenroom server of this version: status {status}, {kind};" in str(caught.value), call
             assert url in str(caught.value), call
 
 
