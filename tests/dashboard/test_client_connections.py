@@ -131,6 +131,22 @@ def test_a_connection_that_breaks_off_is_not_a_server_that_is_not_there():
             assert "broke off before it had answered; what it was asked may have been taken" in str(caught.value), call
 
 
+def test_a_reading_whose_connection_is_ended_as_it_is_used_again_is_sent_with_another_one(server: Server):
+    behind = Cutter(server.url)
+    ended: list[bytes] = []
+
+    def end_the_first(connection: socket.socket) -> None:
+        if not ended:
+            with connection:
+                ended.append(connection.recv(65536))  # and no answer
+        else:
+            behind(connection)
+
+    with answering(end_the_first) as url, Client(url, server.token.value) as client:
+        assert client.runs() == []
+        assert len(ended) == 1
+
+
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:7878", "localhost", "ftp://a", "http://", "http://[::1", "http://a:b", "//a"]
 )

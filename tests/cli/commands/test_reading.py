@@ -96,7 +96,9 @@ def test_retrying_needs_an_orchestrator(ended: CommandLine) -> None:
 
 def test_a_budget_that_is_none_says_what_may_be_limited(ended: CommandLine) -> None:
     for wrong in ("cents=3", "usd", "usd=-1", "attempts=1.5"):
-        assert "usd=N or tokens=N or wall=N or attempts=N" in ended("runs", "resume", "bad", "--budget", wrong, code=2).err
+        assert (
+            "usd=N or tokens=N or wall=N or attempts=N" in ended("runs", "resume", "bad", "--budget", wrong, code=2).err
+        )
     assert "is failed already" in ended("runs", "resume", "bad", "--budget", "usd=3", "--budget", "wall=60.5").out
 
 

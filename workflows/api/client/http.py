@@ -95,6 +95,9 @@ class Wire:
     def get(self, path: str, **where: Any) -> "httpx.Response":
         """Return the successful response to a request; parameters that are None are left out.
 
+        If its connection breaks off, the request is sent once more with another one: a server or proxy may end a
+        connection that is kept open at the moment at which it is used again. ``Waiting`` repeats requests that wait.
+
         Raises:
             GreenroomError: The server reports a problem; see ``ERRORS``.
             OrchestratorUnreachable: No server of greenroom responds.
@@ -106,7 +109,13 @@ class Wire:
             if value is not None
         }
         with self.reaching():
-            return good(self.http.get(path, params=params))
+            try:
+                answer = self.http.get(path, params=params)
+            except httpx.TransportError as error:
+                if "wait" in where or not _breaks(error):
+                    raise
+                answer = self.http.get(path, params=params)
+            return good(answer)
 
     def read(self, parse: Callable[[bytes], T], path: str, **where: Any) -> T:
         """Return what the successful response to a request means; see ``get``."""
