@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 
 from greenroom.actors.values.round_trip import at, fields, held, prefix
+from greenroom.messages.ids import is_text
 
 _CONVERSIONS: Final = ("tolist", "to_dict")
 """Methods that give plain values in libraries of numbers and tables, the better one first."""
@@ -27,7 +28,7 @@ def unwritable(value: object, error: Exception, write: Callable[[Any], object]) 
     own = not isinstance(error, ValueError)  # it comes from a method of the part, and not from pydantic
     said = f"{type(error).__name__}: {error}" if own else str(error)
     for place, part in _leaves(value):
-        if isinstance(part, str) and not _is_text(part):
+        if isinstance(part, str) and not is_text(part):
             return (
                 f"{prefix(place)}the text {part!r:.100} holds half a surrogate pair, which JSON cannot carry; hand on "
                 '`text.encode(errors="replace").decode()` in its place'
@@ -42,14 +43,6 @@ def unwritable(value: object, error: Exception, write: Callable[[Any], object]) 
             why = f" ({said})" if own else ""
             return f"{prefix(place)}{_kind(part)} has no form in JSON{why}; {_plain(part)}"
     return said
-
-
-def _is_text(part: str) -> bool:
-    try:
-        part.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_utf_8(part: bytes | bytearray) -> bool:

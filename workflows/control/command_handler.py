@@ -205,12 +205,12 @@ class CommandHandler:
     async def _resume_parked(self, command: ResumeParked) -> Reply:
         """Resume all parked runs, oldest first."""
         find = partial(find_parked, self._dependencies.journal, command.kind, command.name)
-        run_ids: list[str] = await asyncio.get_running_loop().run_in_executor(None, find)
-        for app in {await self._router.app_of(each) for each in run_ids}:
+        rows = await asyncio.get_running_loop().run_in_executor(None, find)
+        for app in {row.app for row in rows}:
             self._tree.reopen(app)
-        for each in run_ids:
-            await self._router.tell_run(each, Resume(None))
-        return Resumed(run_ids=tuple(run_ids))
+        for row in rows:
+            await self._router.tell_run(row.id, Resume(None))
+        return Resumed(run_ids=tuple(row.id for row in rows))
 
     async def _retry(self, run_id: str) -> Reply:
         """Retry a run that has ended."""

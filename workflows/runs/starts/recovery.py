@@ -55,7 +55,7 @@ def find_stranded(journal: Journal, pool: PoolKey | None) -> list[tuple[str, str
     return [each for each in found if (row := journal.run(each[0])) is not None and row.app == pool.app]
 
 
-def find_parked(journal: Journal, kind: Literal["run", "session"], name: str | None) -> list[str]:
-    """Return the ids of the runs or sessions that are parked, of one name or of all, the oldest first."""
+def find_parked(journal: Journal, kind: Literal["run", "session"], name: str | None) -> list[RunRow]:
+    """Return the runs or sessions that are parked, of one name or of all, the oldest first."""
     rows = journal.runs(status=("parked",), limit=None)
-    return [row.id for row in reversed(rows) if row.kind == kind and name in {None, row.workflow}]
+    return [row for row in reversed(rows) if row.kind == kind and name in {None, row.workflow}]
