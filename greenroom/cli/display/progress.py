@@ -81,11 +81,10 @@ class Progress:
         from greenroom.messages.records.approvals import approval_id
         from greenroom.workflows.state.fold import fold
 
-        state = fold(self._state, event)
-        # Without the lock, as the first command that is shown may print how to type it.
-        decide = [block(approve(approval_id(self.run_id, key))) for key in state.questions]
         with self._lock:
-            self._state, self._decide = state, decide
+            self._state = state = fold(self._state, event)
+        # Without the lock, as the first command that is shown may print how to type it. Only this thread changes them.
+        self._decide = [block(approve(approval_id(self.run_id, key))) for key in state.questions]
 
     def __rich__(self) -> "RenderableType":
         """Return a table of the newest steps."""
