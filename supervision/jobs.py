@@ -305,6 +305,11 @@ class Backend(Protocol):
     holds_mb: int
     """Memory of the loaded app in MiB, as far as it counts under a worker's memory limit; 0 before it is known."""
 
+    @property
+    def detail(self) -> str:
+        """Return what it consists of, in words, for the tree of actors."""
+        ...
+
     async def start(self) -> None:
         """Load the app.
 

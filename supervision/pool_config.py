@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
+from greenroom.messages.core.other_names import with_hints
 from greenroom.supervision.policy.restart_strategy import StrategyName
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 BackendName: TypeAlias = Literal["zygote", "spawn"]
 
 
+@with_hints
 @dataclass(frozen=True, slots=True)
 class Pool:
     """The options of one pool. Public: the values of ``Orchestrator(pools={...})``.

@@ -185,7 +185,7 @@ class Tree:
     def _app_record(self, node: AppNode) -> ActorRecord:
         pools = tuple(pool.record() for pool in node.pools)
         slow = None if node.loaded else self._imports.get(node.app)
-        detail = f"{node.backend!r}{f', {node.losses} zygotes lost' if node.losses else ''}"
+        detail = f"{node.backend.detail}{f'; zygotes lost: {node.losses}' if node.losses else ''}"
         return ActorRecord(
             id=node.app,
             kind="app",

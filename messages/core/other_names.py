@@ -1,7 +1,10 @@
 """Names that other systems have for the things of this package, each with a hint at the name to use here."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+C = TypeVar("C")
 
 
 def _names(*groups: tuple[str, str]) -> dict[str, str]:
@@ -264,6 +267,58 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ("interval window", "it is `within=`"),
         ("recovery_timeout reset_timeout timeout", "it is `cooldown=`"),
     ),
+    "Pool": _names(
+        ("count limit max_size max_workers num_workers processes workers", "it is `size=`"),
+        ("threads worker_concurrency worker_prefetch_multiplier", "it is `concurrency=`, the jobs of one worker"),
+        ("intensity max_r max_retries restarts", "it is `max_restarts=`"),
+        ("max_seconds max_t period window", "it is `within=`"),
+        ("restart_strategy supervision", "it is `strategy=`"),
+        ("max_memory mem_mb memory memory_limit", "it is `memory_mb=`"),
+        ("cpu_seconds cpus num_cpus", "it is `cpu=`, in seconds of an attempt"),
+        ("max_calls max_tasks_per_child maxtasksperchild worker_max_tasks_per_child", "it is `max_jobs=`"),
+        ("idle_timeout keep_alive ttl", "it is `idle_after=`"),
+        ("cwd directory folder working_dir", "it is `workdir=`"),
+        ("environ environment env_vars", "it is `env=`, the names of variables"),
+        ("timeout", "steps have that option, `@tool(timeout=...)`"),
+        ("retry", "steps have that option, `@tool(retry=...)`"),
+    ),
+    "Orchestrator": _names(
+        ("concurrency max_workers pool size workers", 'it is `pools={{"tool": Pool(size=...)}}`'),
+        ("checkpointer database db path storage store url", "it is `journal=`, the path of a file"),
+        ("base_url host port token", "a server is reached with `Client(url, token)`"),
+        ("dir directory folder root", "it is `home=`"),
+        ("fsync sync", 'it is `durability=`, "full" or "process"'),
+        ("limits rate_limits", 'it is `models={{"NAME": ModelLimit(rpm=...)}}`'),
+        ("circuit_breakers", "it is `breakers=`"),
+        ("log logger logging verbose", "it is `output=`"),
+        ("environment secrets", "it is `env=`"),
+        ("cost max_cost usd", "it is `budget=Budget(usd=...)`"),
+        ("app apps workflows", "`orchestrator.start(workflow, ...)` takes any, `start_app(file, name)` one of a file"),
+        ("retry timeout", "steps have that option, `@tool({attribute}=...)`"),
+        ("resume", "it is `recover=`"),
+    ),
+    "Client": _names(
+        ("address base_url endpoint host port server", "it is `url=`"),
+        ("api_key auth headers key password", "it is `token=`"),
+        ("journal", "a client finds a server by its `url=` or its `home=`"),
+    ),
+    "Judge": _names(
+        ("criteria instructions prompt question system system_prompt", "it is `rubric=`"),
+        ("cutoff min_score minimum passing_score", "it is `threshold=`"),
+        ("context inputs", "it is `sees=`"),
+        ("max_tokens temperature top_p", "it is in `settings={{...}}`"),
+        _RETRIES,
+    ),
+    "Person": _names(("prompt rubric text title", "it is `question=`"), ("deadline", "it is `timeout=`")),
+    "mcp": _names(
+        ("args cmd", 'it is `command=["NAME", ...]`, the program and its arguments'),
+        ("address base_url endpoint server", "it is `url=`"),
+        ("api_key auth token", "it is in `headers={{...}}`"),
+        ("environment environ", "it is `env=`, the names of variables"),
+        ("folder workdir working_dir", "it is `cwd=`"),
+        ("require_approval", "it is `approve=`"),
+        (_RETRIES[0], _RETRIES[1]),
+    ),
 }
 """Hints for options, by the function or class that they were given to."""
 
@@ -281,10 +336,33 @@ def refuse_options(of: str, unknown: Iterable[str], known: Iterable[str] | None,
         from difflib import get_close_matches  # noqa: PLC0415  few processes meet one
 
         close = get_close_matches(option, [*(known or ())], 1)
-        hint = OPTIONS[of].get(option) or (f"did you mean {close[0]!r}?" if close else "")
-        said = f": {hint.format(name=name)}" if hint else ""
+        hint = OPTIONS.get(of, {}).get(option) or (f"did you mean {close[0]!r}?" if close else "")
+        said = f": {hint.format(name=name, attribute=option)}" if hint else ""
         msg = f"{of}() got an unexpected keyword argument {option!r}{said}"
         raise TypeError(msg)
+
+
+def with_hints(called: C, /) -> C:
+    """Decorate a function or class that is called with options, so that an unknown one is refused with a hint.
+
+    Raises:
+        TypeError: Raised by what is returned, as Python does, and before anything else is checked.
+    """
+    target: Any = called
+    function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of the class
+    code, of = function.__code__, target.__name__
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        if not options.keys() <= set(known):
+            refuse_options(of, [option for option in options if option not in known], known, of)
+        return function(*args, **options)
+
+    if not isinstance(target, type):
+        return cast("C", call)
+    target.__init__ = call  # type: ignore[misc]  # the same
+    return called
 
 
 class OtherNames:

@@ -101,11 +101,12 @@ class ZygoteBackend:
         self._closed = False
         self.on_lost: Callable[[str], None] = _ignore
 
-    def __repr__(self) -> str:
-        """Return the app, the number of workers, and why they are not forked, for logs and the tree of actors."""
-        zygote = self._handle.zygote if self._handle is not None else None
-        why = f": {self._threaded}" if self._threaded else ""
-        return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}{why}>"
+    @property
+    def detail(self) -> str:
+        """Return the zygote's pid, the number of workers, and why they are not forked."""
+        alive = self._handle is not None and self._handle.zygote
+        zygote = f"zygote: pid {alive}" if alive else "no zygote"
+        return f"{zygote}, workers: {len(self._workers)}{f'; {self._threaded}' if self._threaded else ''}"
 
     # ---------------------------------------------------------------- the protocol
 

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
+import click
 import pytest
 
-from greenroom.cli.commands.runs.run import find_app
+from greenroom.cli.targets import find_app, parse_target
 
 PACKAGED = {
     "shop/__init__.py": "",
@@ -101,6 +102,35 @@ def test_a_module_is_called_as_it_is_imported(greenroom) -> None:
 def test_what_is_nowhere_is_told_with_what_it_may_have_meant(greenroom) -> None:
     answer = greenroom("run", "ap:total", code=2)
     assert "there is no file 'ap'" in answer.err
+
+
+@pytest.mark.parametrize("target", ["shop/flows.py", "shop.flows", "shop/flows.py:"])
+def test_a_file_without_a_name_is_told_with_what_it_defines(shop, target) -> None:
+    as_typed = target.removesuffix(":")
+    answer = shop("run", target, code=2)
+    assert f"{target!r} names no workflow; write {as_typed}:buy\n" in answer.err
+    answer = shop("sessions", "tell", target, "front", "{}", code=2)
+    assert f"{target!r} names no session; write {as_typed}:till\n" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        (
+            "import greenroom\n\n@greenroom.workflow(version=2)\nasync def grow(): ...\n\n@other\ndef no(): ...\n",
+            "x.py:grow",
+        ),
+        ("@workflow\nasync def one(): ...\n@workflow\nasync def two(): ...\n", "x.py:one or x.py:two"),
+        ("@tools[0]\ndef odd(): ...\n", "FILE.py:NAME"),
+        ("this is not Python", "FILE.py:NAME"),
+        ("\0", "FILE.py:NAME"),
+    ],
+)
+def test_a_file_is_read_for_its_names_and_never_run(tmp_path, monkeypatch, code, named) -> None:
+    write(tmp_path, {"x.py": f"{code}\n"})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(click.BadParameter, match=f"; write {re.escape(named)}$"):
+        parse_target("x.py")
 
 
 def test_a_dotted_name_that_is_no_file_of_the_folder_stays_what_it_is(tmp_path, monkeypatch) -> None:

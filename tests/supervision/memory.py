@@ -188,8 +188,9 @@ class MemoryBackend:
         self.closed = False
         self.on_lost: Callable[[str], None] = lambda _why: None
 
-    def __repr__(self) -> str:
-        return f"<MemoryBackend {len(self.alive)} alive>"
+    @property
+    def detail(self) -> str:
+        return f"{len(self.alive)} alive"
 
     async def start(self) -> None:
         if self.loading is not None:

@@ -16,6 +16,7 @@ from greenroom.actors.app import importing
 from greenroom.messages.commands import AskSession, Command, PutSchedule, Reply, StartRun, TellSession
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.options.policy import Budget, SessionPolicy, WorkerKind
 from greenroom.messages.refusals import check_command
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # the first keeper starts before any of these is imported
     from greenroom.workflows.runs.watching.subscription import Subscription
 
 
+@with_hints
 class Orchestrator(BaseOrchestrator):
     """Runs workflows, keeps their journal, and supervises the processes they run in.
 

@@ -18,6 +18,7 @@ from greenroom.messages.core.errors import DefinitionError, Fatal, OutcomeUnknow
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.frames.worker import POOL_OF_SERVERS
 from greenroom.messages.options.policy import Retry, StepOptions
@@ -219,6 +220,7 @@ class _Listing:
         """Held while they are asked for."""
 
 
+@with_hints
 def mcp(  # noqa: PLR0913  as many as there are options
     name: str,
     *,

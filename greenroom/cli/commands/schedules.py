@@ -145,7 +145,8 @@ def create(  # noqa: PLR0913, PLR0917  as many as there are options
 
     Repeating the command changes nothing, so it may be in a script; with other values the schedule is changed.
     """
-    from greenroom.cli.commands.runs.run import parse_inputs, parse_target
+    from greenroom.cli.commands.runs.run import parse_inputs
+    from greenroom.cli.targets import parse_target
     from greenroom.messages.commands import Accepted, PutSchedule
     from greenroom.messages.events.schedules import Plan
     from greenroom.messages.refusals import check

@@ -22,7 +22,7 @@ NEIGHBOURS = 6
 
 def zygote_of(orchestrator: Orchestrator) -> int | None:
     """Give the pid of the zygote that serves, None while there is none."""
-    found = re.search(r"zygote (\d+) ", orchestrator.tree().children[0].detail)
+    found = re.search(r"zygote: pid (\d+)", orchestrator.tree().children[0].detail)
     return int(found[1]) if found else None
 
 
@@ -127,7 +127,7 @@ def test_a_zygote_that_others_kill_again_and_again_makes_its_app_wait_and_say_so
     for number in range(6):
         zygote = eventually(lambda: zygote_of(crowded), 30)
         os.kill(zygote, signal.SIGKILL)
-        eventually(lambda lost=number + 1: f"{lost} zygotes lost" in crowded.tree().children[0].detail, 30)
+        eventually(lambda lost=number + 1: f"zygotes lost: {lost}" in crowded.tree().children[0].detail, 30)
     assert "degraded" in _statuses(crowded)
 
 

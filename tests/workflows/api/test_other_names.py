@@ -13,7 +13,13 @@ from greenroom import (
     AsyncRun,
     Breaker,
     Budget,
+    Client,
+    Judge,
     ModelLimit,
+    Pairwise,
+    Panel,
+    Person,
+    Pool,
     Retry,
     Run,
     RunFailed,
@@ -22,6 +28,7 @@ from greenroom import (
     Step,
     Workflow,
     evaluator,
+    mcp,
     session,
     tool,
     workflow,
@@ -54,14 +61,17 @@ OWNERS = {
     "schedule": Schedule,
 }
 MADE_BY_HAND = (Retry, Budget, ModelLimit, Breaker)
+WITH_HINTS = (Pool, Orchestrator, Client, Judge, Pairwise, Panel, Person, mcp)
 FUNCTIONS: dict[str, Any] = {"tool": tool, "evaluator": evaluator, "workflow": workflow, "session": session} | {
-    options.__name__: options for options in MADE_BY_HAND
+    called.__name__: called for called in (*MADE_BY_HAND, *WITH_HINTS)
 }
 
 
 def options_of(function: str) -> set[str]:
     if FUNCTIONS.get(function) in MADE_BY_HAND:
         return {*FUNCTIONS[function].model_fields}
+    if FUNCTIONS.get(function) in WITH_HINTS:
+        return {*inspect.signature(FUNCTIONS[function]).parameters}
     return {*LLMOptions.__annotations__, "output"} if function == "LLM" else {*FUNCTIONS[function].__kwdefaults__}
 
 
@@ -180,3 +190,10 @@ def test_a_misspelled_option_is_told_the_one_that_is_meant():
     assert "otter" not in inspect.signature(tool).parameters
     with pytest.raises(TypeError, match="unexpected keyword argument 'otter'$"):
         tool(otter=1)
+
+
+@pytest.mark.parametrize("called", WITH_HINTS)
+def test_what_is_called_with_a_misspelled_option_keeps_its_signature_and_names_the_right_one(called):
+    *_, option = inspect.signature(called).parameters
+    with pytest.raises(TypeError, match=rf"{called.__name__}\(\) got .* did you mean '{option}'\?"):
+        called(**{f"{option}_": 1})

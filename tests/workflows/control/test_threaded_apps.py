@@ -39,9 +39,9 @@ def test_an_app_that_leaves_a_thread_runs_and_the_tree_says_what_that_costs(tmp_
         (node,) = [each for each in orchestrator.tree().children if each.kind == "app"]
         assert f"{app} starts a thread while it is imported (helper)" in node.detail
         assert "each worker imports the app by itself" in node.detail
-        zygote = int(node.detail.partition(" zygote ")[2].split()[0])
+        zygote = int(node.detail.partition("zygote: pid ")[2].partition(",")[0])
         os.kill(zygote, signal.SIGKILL)
-        eventually(lambda: "1 zygotes lost" in orchestrator.tree().children[0].detail)
+        eventually(lambda: "zygotes lost: 1" in orchestrator.tree().children[0].detail)
         again: Any = orchestrator.start_app(app, "asked", {"turns": 1}).result(60)
         assert [alive for alive, _ in again] == [True]
         assert again[0][1] not in {pid for _, pid in found}

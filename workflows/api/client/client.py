@@ -17,6 +17,7 @@ from greenroom.messages.commands import AskSession, Command, Refused, Reply
 from greenroom.messages.core.errors import InvalidInput, JournalError, NotAuthorized, OrchestratorUnreachable
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
+from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.options.policy import SessionPolicy
 from greenroom.messages.records.records import ENDED
 from greenroom.messages.refusals import check_command
@@ -52,6 +53,7 @@ _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
 _REFUSALS: Final = frozenset(get_args(Refused.model_fields["code"].annotation))
 
 
+@with_hints
 class Client(BaseOrchestrator):
     """Starts, reads and controls runs of an orchestrator that ``greenroom serve`` runs.
 

@@ -12,6 +12,7 @@ from greenroom.actors.models import Model, check_model
 from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
 from greenroom.messages.core.message import Shown
+from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.options.policy import EvaluatorOptions, Retry
 from greenroom.messages.records.evaluation import Score
@@ -33,6 +34,7 @@ SEES_BY_DEFAULT: Final[tuple[Sees, ...]] = ("call", "expected")
 _EVEN: Final = 0.5
 
 
+@with_hints
 class Judge(Step[..., Score]):
     """A language model as evaluator: it rates a result by a rubric, with a score and a reason.
 
@@ -120,6 +122,7 @@ class Judge(Step[..., Score]):
         return EvaluatorOptions(name=self.name, kind="llm", threshold=self._threshold, retry=retry)
 
 
+@with_hints
 class Pairwise:
     """A language model that says which of two results is better.
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from greenroom.actors.evaluation.panels import Member, combined
 from greenroom.actors.values.conversion import faults, sentence
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
+from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.options.policy import Combine, EvaluatorOptions, PanelOptions, StepOptions
 from greenroom.messages.records.evaluation import Evaluation, Score
 from greenroom.workflows.authoring.evaluators.evaluation_run import provide, rated, threshold_of
@@ -17,6 +18,7 @@ from greenroom.workflows.authoring.step import NO_EVALUATOR, EvaluatorGroup, Ste
 _DEFAULT: Final = StepOptions().threshold
 
 
+@with_hints
 class Panel(EvaluatorGroup):
     """Several evaluators whose scores become one.
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from greenroom.actors.api.approve import approve
 from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
+from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.records.evaluation import Score
 
@@ -21,6 +22,7 @@ class Judgement(BaseModel):
     score: float = Field(default=1.0, ge=0.0, le=1.0)
 
 
+@with_hints
 class Person:
     """A person who rates results, through an approval. Await it in a workflow: ``score = await editor(result)``.
 

@@ -13,12 +13,13 @@ import click
 
 from greenroom.cli.command_group import Imports, Verbs, common, imports, pass_settings
 from greenroom.cli.commands.chaos.faults import FaultKind, faults
-from greenroom.cli.commands.runs.run import parse_inputs, parse_target
+from greenroom.cli.commands.runs.run import parse_inputs
 from greenroom.cli.display import values as show
 from greenroom.cli.display.values import emit
 from greenroom.cli.exit_codes import RUN_FAILED
 from greenroom.cli.inputs import Number
 from greenroom.cli.settings import Settings
+from greenroom.cli.targets import parse_target
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, RunNotFound
 
 if TYPE_CHECKING:

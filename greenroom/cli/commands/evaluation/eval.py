@@ -10,11 +10,11 @@ import click
 
 from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
 from greenroom.cli.commands.evaluation.cases import Case, read_cases, refuse
-from greenroom.cli.commands.runs.run import find_app, parse_target
 from greenroom.cli.display.values import emit, look, note, say
 from greenroom.cli.exit_codes import INTERRUPTED, RUN_FAILED
 from greenroom.cli.inputs import Number, read_file
 from greenroom.cli.settings import Settings
+from greenroom.cli.targets import find_app, parse_target
 
 if TYPE_CHECKING:
     from greenroom.cli.commands.evaluation.hosts import Host

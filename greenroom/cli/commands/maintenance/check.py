@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from greenroom.cli.command_group import common, pass_settings
-from greenroom.cli.commands.runs.run import find_app
 from greenroom.cli.display.values import emit, look, note, table
 from greenroom.cli.exit_codes import RUN_FAILED
 from greenroom.cli.settings import Settings
+from greenroom.cli.targets import find_app
 
 if TYPE_CHECKING:
     from greenroom.workflows.control.checks.replay_check import CheckRecord

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
-from greenroom.cli.commands.runs.run import find_app
 from greenroom.cli.commands.serving.mcp import check_extras
 from greenroom.cli.display.values import emit, note, say
 from greenroom.cli.settings import Settings
+from greenroom.cli.targets import find_app
 
 if TYPE_CHECKING:
     from greenroom.dashboard.server import Server

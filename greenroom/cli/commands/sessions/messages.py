@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from greenroom.cli.command_group import common, pass_settings
-from greenroom.cli.commands.runs.run import parse_target
 from greenroom.cli.display.values import emit, say
 from greenroom.cli.inputs import Number, read_json
 from greenroom.cli.settings import Settings
+from greenroom.cli.targets import parse_target
 
 if TYPE_CHECKING:
     from greenroom.messages.commands import Reply, TellSession
@@ -36,7 +36,7 @@ def ask(
     from greenroom.messages.commands import AskSession, TurnAnswered
     from greenroom.messages.core.errors import TurnFailed
 
-    app, name = parse_target(target)
+    app, name = parse_target(target, "session")
     command = AskSession(
         app=app, session=name, session_key=key, name=kind, value=read_json(text, "JSON"), key=once, timeout=timeout
     )
@@ -63,7 +63,7 @@ def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: 
     """Send a message to the session KEY of NAME in FILE.py. It is committed when this returns."""
     from greenroom.messages.commands import Accepted, TellSession
 
-    app, name = parse_target(target)
+    app, name = parse_target(target, "session")
     command = TellSession(app=app, session=name, session_key=key, name=kind, value=read_json(text, "JSON"), key=once)
     reply = _send(settings, command)
     assert isinstance(reply, Accepted)
