@@ -153,14 +153,15 @@ def heard(listener: "Callable[[str, str, AnyEvent], None]") -> Generator[None]:
 
 def record(run_id: str, workflow: str, *events: AnyEvent) -> None:
     """Log events of one run. Thread-safe. Costs almost nothing while the log is silent."""
-    if _listener is not None:
+    listener, threshold = _listener, _threshold  # other threads may end either meanwhile
+    if listener is not None:
         for event in events:
-            _listener(run_id, workflow, event)
-    if _threshold is None:
+            listener(run_id, workflow, event)
+    if threshold is None:
         return
     for event in events:
         level = _level(event)
-        if NUMBERS[level] >= _threshold:
+        if NUMBERS[level] >= threshold:
             _record(run_id, workflow, event, level)
 
 
@@ -190,7 +191,7 @@ def record_worker(
         detail: Details for people.
         level: The line's level.
     """
-    if _threshold is None or NUMBERS[level] < _threshold:
+    if (threshold := _threshold) is None or NUMBERS[level] < threshold:
         return
     fields = {"event": f"worker.{what}", "worker": worker, "pid": pid, "incarnation": incarnation}
     sentence = f"worker {worker} (pid {pid}, life {incarnation}) {what}" + (f": {detail}" if detail else "")
@@ -207,7 +208,7 @@ def record_pool(*, pool: str, app: str, what: str, detail: str = "") -> None:
         detail: The reason, for people.
     """
     level: Level = "WARNING" if what in {"short", "degraded"} else "INFO"
-    if _threshold is None or NUMBERS[level] < _threshold:
+    if (threshold := _threshold) is None or NUMBERS[level] < threshold:
         return
     sentence = f"pool {pool} of {app} is {what}" + (f": {detail}" if detail else "")
     logger.bind(event=f"pool.{what}", pool=pool, app=app).log(level, printable(shorten(sentence)))

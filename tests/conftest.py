@@ -3,6 +3,7 @@
 import compileall
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(folder, quiet=1)
     if not config.pluginmanager.has_plugin("greenroom"):
         config.pluginmanager.register(plugin, "greenroom")
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns as often as the interpreter can, so that what only chance keeps apart meets."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 import time
 from typing import get_args
 
@@ -21,7 +22,7 @@ from greenroom.messages.options.policy import SampledEvaluator, Sampling, StepOp
 from greenroom.messages.records.attempts import Reservation
 from greenroom.messages.records.evaluation import Evaluation
 from greenroom.metrics.event_sentences import LONGEST
-from greenroom.metrics.log import configure, describe, record, record_worker, silence
+from greenroom.metrics.log import configure, describe, heard, record, record_worker, silence
 from greenroom.metrics.printable import printable
 
 KEY = "search#1"
@@ -456,6 +457,24 @@ def test_an_application_that_embeds_the_package_hears_nothing_until_it_asks():
 def test_the_applications_own_lines_do_not_enter_our_log(stream):
     configure(stream=stream)
     logger.info("the application speaks")
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_the_log_may_be_changed_while_other_threads_record(stream):
+    def change():
+        for _ in range(200):
+            configure(stream=stream, level="ERROR")
+            with heard(lambda *_: None):
+                pass
+            silence()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    while changing.is_alive():
+        record("r", "w", STARTED)
+        record_worker(worker="tool-1", pid=7, incarnation=2, what="started")
+    changing.join()
     assert stream.getvalue() == ""
 
 

@@ -1,7 +1,6 @@
 """Progress of a run on a terminal: one thread learns its events while another draws it."""
 
 import io
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -14,15 +13,6 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.options.policy import StepOptions
 
 STEPS = 1500
-
-
-@pytest.fixture
-def hasty_threads() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
 
 
 def history() -> Iterator[ev.AnyEvent]:
