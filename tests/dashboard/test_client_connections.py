@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
@@ -20,6 +21,7 @@ from tests.dashboard.apps.asked import Note, desk
 from tests.dashboard.apps.offered import Word, chat
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
+from tests.workflows.api.test_scripts import run_script
 
 pytestmark = pytest.mark.slow
 
@@ -145,6 +147,41 @@ def test_a_reading_whose_connection_is_ended_as_it_is_used_again_is_sent_with_an
     with answering(end_the_first) as url, Client(url, server.token.value) as client:
         assert client.runs() == []
         assert len(ended) == 1
+
+
+FORKS = """
+import asyncio, os, signal, sys
+
+from greenroom import Client
+
+async def runs():
+    return await client.aio.runs()
+
+with Client(*sys.argv[1:]) as client:
+    print(client.runs(), asyncio.run(runs()), flush=True)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        print(client.runs(), asyncio.run(runs()), flush=True)
+        client.close()
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.runs())
+"""
+
+
+def test_a_fork_of_its_process_has_connections_and_threads_of_its_own(tmp_path: Path):
+    """Over a connection that both have, each would take responses for its own that are for the other."""
+    answer, connections = saying("200 OK", "application/json", "[]"), list[socket.socket]()
+
+    def serve(connection: socket.socket) -> None:
+        connections.append(connection)
+        answer(connection)
+
+    script = tmp_path / "forks.py"
+    script.write_text(FORKS)
+    with answering(serve) as url:
+        assert run_script(script, url, TOKEN).splitlines() == ["[] []", "[] []", "7 []"]
+    assert len(connections) == 2
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ class Client(BaseOrchestrator):
 
     It has the methods of ``Orchestrator``, with the same handles and errors. Each of them may also raise
     ``OrchestratorUnreachable`` and ``NotAuthorized``. Waits for results and events go on with another connection where
-    theirs breaks off while the server is there. Thread-safe. Needs the extra ``client``.
+    theirs breaks off while the server is there. Thread-safe, and works in forks of its process as well. Needs the extra
+    ``client``.
 
     Args:
         url: URL of the server; None means the one that the orchestrator recorded in the home. It is looked up again

@@ -20,6 +20,7 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.ids import text_given
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
+from greenroom.workflows.api.forks import renew_in_forks
 
 if TYPE_CHECKING:
     import httpx
@@ -83,9 +84,21 @@ class Wire:
         }
         self._context: Final = httpx.create_ssl_context(trust_env=self._options["trust_env"])
         """The part of a client that takes longest to make."""
-        self.http: Final = httpx.Client(**self._options, verify=self._context)
-        self.close: Final = weakref.finalize(self, self.http.close)
+        self._shared: Final[list[httpx.Client]] = []
+        """Of the processes that this one is a fork of."""
+        self._connect()
+        renew_in_forks(self)
+
+    def _connect(self) -> None:
+        self.http = httpx.Client(**self._options, verify=self._context)
+        self.close = weakref.finalize(self, self.http.close)
         """Closes all connections; also called when this object is garbage-collected."""
+
+    def renew(self) -> None:
+        """Leave all connections to the process that this one is a fork of; both would read each other's responses."""
+        if self.close.detach() is not None:  # this end is not closed
+            self._shared.append(self.http)
+            self._connect()
 
     @override
     def __repr__(self) -> str:
