@@ -240,6 +240,26 @@ def test_a_server_that_has_another_port_after_a_restart_is_found_by_its_home(orc
                 fixed.runs()
 
 
+def test_a_server_is_found_again_where_another_one_has_got_its_port(orchestrator: Orchestrator, tmp_path: Path):
+    with Server(orchestrator, [str(APP)], port=0) as first:
+        client = Client()
+    port = int(first.url.rpartition(":")[2])
+    with (
+        client,
+        Orchestrator(home=tmp_path / "other") as stranger,
+        Server(stranger, [str(APP)], port=port),
+        Server(orchestrator, [str(APP)], port=0) as second,
+    ):
+        with pytest.raises(OrchestratorUnreachable, match=f"it is served at {second.url} now: ask again"):
+            client.runs()
+        assert client.runs() == []
+
+
+def is_wait(data: bytes) -> bool:
+    """Return whether a request asks for what may take long."""
+    return any(sign in data for sign in (b"/stream HTTP", b"?wait=", b'"session.ask"'))
+
+
 class Cutter:
     """A proxy that breaks its connections when it is told to, or as soon as anyone waits through it."""
 
@@ -272,13 +292,30 @@ class Cutter:
                 there.sendall(data)
                 if KEEPALIVE_COMMENT in data:
                     self.silent.set()
-                if any(sign in data for sign in (b"/stream HTTP", b"?wait=", b'"session.ask"')):
+                if is_wait(data):
                     self.awaited.set()
                     if self._at_once:
                         self.cut()
         for end in (here, there):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+class Impatient(Cutter):
+    """A proxy that answers the first wait in the place of its server."""
+
+    def __init__(self, url: str, status: str) -> None:
+        super().__init__(url)
+        self._answer = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n".encode()
+
+    def _pass_on(self, here: socket.socket, there: socket.socket) -> None:
+        with suppress(OSError):
+            while (data := here.recv(65536)) and (self.awaited.is_set() or not is_wait(data)):
+                there.sendall(data)
+            if data:
+                here.sendall(self._answer)
+                self.awaited.set()
+        super()._pass_on(here, there)
 
 
 @contextmanager
@@ -365,6 +402,42 @@ def test_a_question_goes_on_where_a_proxy_cuts_its_connections(how: str, orchest
             orchestrator.decide(question.id, "approve")
             assert reply.result(30) == "approve"
     assert [turn.status for turn in orchestrator.session(desk, "ann").history()] == ["answered"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "504 Gateway Timeout"])
+def test_a_wait_goes_on_where_a_proxy_has_waited_long_enough(
+    how: str, status: str, orchestrator: Orchestrator, monkeypatch
+):
+    monkeypatch.setattr(http, "BRIEF", 0.0)
+    here = start(orchestrator, "words", "words")
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        proxy = Impatient(server.url, status)
+        with through(proxy, server) as (client, threads):
+            waiting = threads.submit(wait, client, how)
+            assert proxy.awaited.wait(20)
+            here.signal(Word(text="0"))
+            got = waiting.result(30)
+    assert got == (["0"] if how in {"result", "until_result"} else [event.seq for event in here.events()])
+
+
+def test_an_answer_of_a_proxy_that_gave_up_says_that_the_request_may_have_been_taken():
+    with (
+        answering(saying("504 Gateway Timeout", "text/html", "")) as url,
+        Client(url, TOKEN) as client,
+        pytest.raises(OrchestratorUnreachable, match="may have been taken: ask again, with the same id or key"),
+    ):
+        start(client, "total", "total", a=1)
+
+
+def test_what_is_too_long_for_a_request_is_refused_as_input_with_what_to_do(orchestrator: Orchestrator):
+    start(orchestrator, "words", "words")
+    with (
+        Server(orchestrator, [str(APP)], port=0),
+        Client() as client,
+        pytest.raises(InvalidInput, match="2097152 bytes: leave what is long in a file, and give its path"),
+    ):
+        client.get("words").signal(Word(text="x" * 3_000_000))
 
 
 @pytest.mark.parametrize("how", ["ask", "aio.ask"])
