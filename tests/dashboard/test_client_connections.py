@@ -440,6 +440,31 @@ def test_what_is_too_long_for_a_request_is_refused_as_input_with_what_to_do(orch
         client.get("words").signal(Word(text="x" * 3_000_000))
 
 
+@pytest.mark.parametrize("how", ["until_result", "follow", "until_followed"])
+def test_a_wait_ends_when_its_client_is_closed(how: str, orchestrator: Orchestrator):
+    start(orchestrator, "words", "words")
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        proxy = Cutter(server.url)
+        with through(proxy, server) as (client, threads):
+            waiting = threads.submit(wait, client, how)
+            assert proxy.awaited.wait(20)
+            eventually(lambda: client._wire.waits._ends)
+            client.close()
+            with pytest.raises(OrchestratorClosed, match="was closed"):
+                waiting.result(10)
+
+
+def test_an_awaited_reply_ends_when_its_client_is_closed(orchestrator: Orchestrator):
+    with Server(orchestrator, [asked.__file__], port=0) as server:
+        proxy = Cutter(server.url)
+        with through(proxy, server) as (client, threads):
+            reply = threads.submit(ask, client, "aio.ask")
+            eventually(orchestrator.approvals, 30)
+            client.close()
+            with pytest.raises(OrchestratorClosed, match="was closed while it waited; what it waited for goes on"):
+                reply.result(10)
+
+
 @pytest.mark.parametrize("how", ["ask", "aio.ask"])
 def test_a_question_that_is_cut_at_once_ends_with_an_error(how: str, orchestrator: Orchestrator):
     with Server(orchestrator, [asked.__file__], port=0) as server:

@@ -20,6 +20,7 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.ids import text_given
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
+from greenroom.workflows.api.client.waits import Waits
 from greenroom.workflows.api.forks import renew_in_forks
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Wire:
 
     def _connect(self) -> None:
         self.http = httpx.Client(**self._options, verify=self._context)
-        self.close = weakref.finalize(self, self.http.close)
+        self.waits = Waits()
+        self.close = weakref.finalize(self, _close, self.http, self.waits)
         """Closes all connections; also called when this object is garbage-collected."""
 
     def renew(self) -> None:
@@ -152,9 +154,7 @@ class Wire:
         Raises:
             OrchestratorClosed: This end has closed its connections.
         """
-        if not self.close.alive:
-            msg = f"this client of {self.url} was closed"
-            raise errors.OrchestratorClosed(msg)
+        self._check_open()
         try:
             yield
         except errors.OrchestratorUnreachable:
@@ -166,10 +166,16 @@ class Wire:
             msg = f"another server is where the orchestrator was, and refused the token; {self._elsewhere()}"
             raise errors.OrchestratorUnreachable(msg) from error
         except httpx.TransportError as error:
+            self._check_open()
             msg = not_reached(error, self.url)
             if self._look_again():
                 msg = f"{msg.partition(';')[0]}; {self._elsewhere()}"
             raise errors.OrchestratorUnreachable(msg) from error
+
+    def _check_open(self) -> None:
+        if not self.close.alive:
+            msg = f"this client of {self.url} was closed"
+            raise errors.OrchestratorClosed(msg)
 
     def _elsewhere(self) -> str:
         return f"it is served at {self.url} now: ask again, with the same id or key"
@@ -185,6 +191,11 @@ class Wire:
         self.url = url
         self._options["base_url"] = self.http.base_url = url + PREFIX
         return True
+
+
+def _close(http: "httpx.Client", waits: Waits) -> None:
+    waits.end()
+    http.close()
 
 
 class Waiting:
