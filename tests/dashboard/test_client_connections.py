@@ -207,6 +207,13 @@ def test_what_is_no_token_is_refused_before_anything_is_sent_and_not_shown(token
     assert token.isspace() or token not in str(caught.value)
 
 
+def test_a_token_that_is_another_servers_is_refused_with_what_to_do(server: Server):
+    with Client(server.url, TOKEN) as client:
+        for read in (client.runs, client.workers):
+            with pytest.raises(NotAuthorized, match="or not this server's: give the one that .* set GREENROOM_TOKEN"):
+                read()
+
+
 def test_a_token_may_end_as_its_file_and_a_url_as_the_api_does(server: Server):
     for url in (f"{server.url}/", f"{server.url}/api/v1", f"{server.url}/api/v1/"):
         with Client(url, f" {server.token.value}\n") as client:

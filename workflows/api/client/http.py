@@ -22,6 +22,7 @@ from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 from greenroom.workflows.api.client.waits import Waits
 from greenroom.workflows.api.forks import renew_in_forks
+from greenroom.workflows.home.home import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import httpx
@@ -266,6 +267,8 @@ def good(response: "httpx.Response") -> "httpx.Response":
     if kind is errors.InvalidInput:
         faults = found.get("errors") or ()
         raise errors.InvalidInput(detail, tuple((fault["field"], fault["sentence"]) for fault in faults))
+    if code == "unauthorized":
+        detail = f"{detail}: give the one that it was started with as token=, or set {TOKEN_VARIABLE}"
     raise kind(detail)
 
 
