@@ -16,6 +16,7 @@ from greenroom.dashboard.paths import routed_path
 from greenroom.dashboard.responses import problems
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.json_scanner import normal
+from greenroom.messages.frames.envelope import IN_A_FILE
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 OPEN_PATHS: Final = frozenset({"/healthz"})
@@ -162,7 +163,7 @@ def _announces_body(headers: Headers) -> bool:
 async def _take_body(headers: Headers, receive: Receive) -> tuple[bytes, problems.Problem | None]:
     """Read the whole body, so that no handler waits for it. Return the body, or the problem with it."""
     announced = headers.get("content-length", "0")
-    too_large = problems.problem("too_large", f"a body may have {MAX_BODY_BYTES} bytes")
+    too_large = problems.problem("too_large", f"a request may have {MAX_BODY_BYTES} bytes: {IN_A_FILE}")
     if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
         return b"", too_large
     body = bytearray()

@@ -233,7 +233,8 @@ def test_a_wait_for_a_server_that_ends_says_so(orchestrator):
         except GreenroomError as error:
             failed.append(error)
 
-    with Server(orchestrator, [str(APP)], port=0) as server, Client() as client:
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        client = Client()
         run = start(client, "words", "words")
         eventually(lambda: run.status == "waiting")
         waits = (run.result, lambda: list(run.events(follow=True)))
@@ -241,8 +242,9 @@ def test_a_wait_for_a_server_that_ends_says_so(orchestrator):
         for thread in threads:
             thread.start()
         eventually(lambda: len(server.desk._waits) == 2)
-    for thread in threads:
-        thread.join(20)
+    with client:
+        for thread in threads:
+            thread.join(20)
     assert [type(error) for error in failed] == [OrchestratorUnreachable] * 2
 
 

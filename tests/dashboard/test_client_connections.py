@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
@@ -20,6 +21,7 @@ from tests.dashboard.apps.asked import Note, desk
 from tests.dashboard.apps.offered import Word, chat
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
+from tests.workflows.api.test_scripts import run_script
 
 pytestmark = pytest.mark.slow
 
@@ -147,6 +149,41 @@ def test_a_reading_whose_connection_is_ended_as_it_is_used_again_is_sent_with_an
         assert len(ended) == 1
 
 
+FORKS = """
+import asyncio, os, signal, sys
+
+from greenroom import Client
+
+async def runs():
+    return await client.aio.runs()
+
+with Client(*sys.argv[1:]) as client:
+    print(client.runs(), asyncio.run(runs()), flush=True)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        print(client.runs(), asyncio.run(runs()), flush=True)
+        client.close()
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.runs())
+"""
+
+
+def test_a_fork_of_its_process_has_connections_and_threads_of_its_own(tmp_path: Path):
+    """Over a connection that both have, each would take responses for its own that are for the other."""
+    answer, connections = saying("200 OK", "application/json", "[]"), list[socket.socket]()
+
+    def serve(connection: socket.socket) -> None:
+        connections.append(connection)
+        answer(connection)
+
+    script = tmp_path / "forks.py"
+    script.write_text(FORKS)
+    with answering(serve) as url:
+        assert run_script(script, url, TOKEN).splitlines() == ["[] []", "[] []", "7 []"]
+    assert len(connections) == 2
+
+
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:7878", "localhost", "ftp://a", "http://", "http://[::1", "http://a:b", "//a"]
 )
@@ -168,6 +205,13 @@ def test_what_is_no_token_is_refused_before_anything_is_sent_and_not_shown(token
     with pytest.raises(NotAuthorized, match="visible ASCII") as caught:
         Client("http://127.0.0.1:1", token)
     assert token.isspace() or token not in str(caught.value)
+
+
+def test_a_token_that_is_another_servers_is_refused_with_what_to_do(server: Server):
+    with Client(server.url, TOKEN) as client:
+        for read in (client.runs, client.workers):
+            with pytest.raises(NotAuthorized, match="or not this server's: give the one that .* set GREENROOM_TOKEN"):
+                read()
 
 
 def test_a_token_may_end_as_its_file_and_a_url_as_the_api_does(server: Server):
@@ -203,6 +247,26 @@ def test_a_server_that_has_another_port_after_a_restart_is_found_by_its_home(orc
                 fixed.runs()
 
 
+def test_a_server_is_found_again_where_another_one_has_got_its_port(orchestrator: Orchestrator, tmp_path: Path):
+    with Server(orchestrator, [str(APP)], port=0) as first:
+        client = Client()
+    port = int(first.url.rpartition(":")[2])
+    with (
+        client,
+        Orchestrator(home=tmp_path / "other") as stranger,
+        Server(stranger, [str(APP)], port=port),
+        Server(orchestrator, [str(APP)], port=0) as second,
+    ):
+        with pytest.raises(OrchestratorUnreachable, match=f"it is served at {second.url} now: ask again"):
+            client.runs()
+        assert client.runs() == []
+
+
+def is_wait(data: bytes) -> bool:
+    """Return whether a request asks for what may take long."""
+    return any(sign in data for sign in (b"/stream HTTP", b"?wait=", b'"session.ask"'))
+
+
 class Cutter:
     """A proxy that breaks its connections when it is told to, or as soon as anyone waits through it."""
 
@@ -235,13 +299,30 @@ class Cutter:
                 there.sendall(data)
                 if KEEPALIVE_COMMENT in data:
                     self.silent.set()
-                if any(sign in data for sign in (b"/stream HTTP", b"?wait=", b'"session.ask"')):
+                if is_wait(data):
                     self.awaited.set()
                     if self._at_once:
                         self.cut()
         for end in (here, there):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+class Impatient(Cutter):
+    """A proxy that answers the first wait in the place of its server."""
+
+    def __init__(self, url: str, status: str) -> None:
+        super().__init__(url)
+        self._answer = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n".encode()
+
+    def _pass_on(self, here: socket.socket, there: socket.socket) -> None:
+        with suppress(OSError):
+            while (data := here.recv(65536)) and (self.awaited.is_set() or not is_wait(data)):
+                there.sendall(data)
+            if data:
+                here.sendall(self._answer)
+                self.awaited.set()
+        super()._pass_on(here, there)
 
 
 @contextmanager
@@ -328,6 +409,67 @@ def test_a_question_goes_on_where_a_proxy_cuts_its_connections(how: str, orchest
             orchestrator.decide(question.id, "approve")
             assert reply.result(30) == "approve"
     assert [turn.status for turn in orchestrator.session(desk, "ann").history()] == ["answered"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "504 Gateway Timeout"])
+def test_a_wait_goes_on_where_a_proxy_has_waited_long_enough(
+    how: str, status: str, orchestrator: Orchestrator, monkeypatch
+):
+    monkeypatch.setattr(http, "BRIEF", 0.0)
+    here = start(orchestrator, "words", "words")
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        proxy = Impatient(server.url, status)
+        with through(proxy, server) as (client, threads):
+            waiting = threads.submit(wait, client, how)
+            assert proxy.awaited.wait(20)
+            here.signal(Word(text="0"))
+            got = waiting.result(30)
+    assert got == (["0"] if how in {"result", "until_result"} else [event.seq for event in here.events()])
+
+
+def test_an_answer_of_a_proxy_that_gave_up_says_that_the_request_may_have_been_taken():
+    with (
+        answering(saying("504 Gateway Timeout", "text/html", "")) as url,
+        Client(url, TOKEN) as client,
+        pytest.raises(OrchestratorUnreachable, match="may have been taken: ask again, with the same id or key"),
+    ):
+        start(client, "total", "total", a=1)
+
+
+def test_what_is_too_long_for_a_request_is_refused_as_input_with_what_to_do(orchestrator: Orchestrator):
+    start(orchestrator, "words", "words")
+    with (
+        Server(orchestrator, [str(APP)], port=0),
+        Client() as client,
+        pytest.raises(InvalidInput, match="2097152 bytes: leave what is long in a file, and give its path"),
+    ):
+        client.get("words").signal(Word(text="x" * 3_000_000))
+
+
+@pytest.mark.parametrize("how", ["until_result", "follow", "until_followed"])
+def test_a_wait_ends_when_its_client_is_closed(how: str, orchestrator: Orchestrator):
+    start(orchestrator, "words", "words")
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        proxy = Cutter(server.url)
+        with through(proxy, server) as (client, threads):
+            waiting = threads.submit(wait, client, how)
+            assert proxy.awaited.wait(20)
+            eventually(lambda: client._wire.waits._ends)
+            client.close()
+            with pytest.raises(OrchestratorClosed, match="was closed"):
+                waiting.result(10)
+
+
+def test_an_awaited_reply_ends_when_its_client_is_closed(orchestrator: Orchestrator):
+    with Server(orchestrator, [asked.__file__], port=0) as server:
+        proxy = Cutter(server.url)
+        with through(proxy, server) as (client, threads):
+            reply = threads.submit(ask, client, "aio.ask")
+            eventually(orchestrator.approvals, 30)
+            client.close()
+            with pytest.raises(OrchestratorClosed, match="was closed while it waited; what it waited for goes on"):
+                reply.result(10)
 
 
 @pytest.mark.parametrize("how", ["ask", "aio.ask"])

@@ -10,6 +10,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
+from greenroom.workflows.api.forks import renew_in_forks
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,8 +28,13 @@ class Threads:
 
     def __init__(self) -> None:
         """Start no thread yet."""
-        self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="greenroom-call")
         self._closed = False
+        self.renew()
+        renew_in_forks(self)
+
+    def renew(self) -> None:
+        """Begin with no thread, as in a fork, where calls would wait for threads of the process before."""
+        self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="greenroom-call")
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread, and await its result.

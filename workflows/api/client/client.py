@@ -1,6 +1,7 @@
 """The client: the methods of ``Orchestrator`` for an orchestrator in another process, over HTTP."""
 
 import os
+import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import cached_property
@@ -59,7 +60,8 @@ class Client(BaseOrchestrator):
 
     It has the methods of ``Orchestrator``, with the same handles and errors. Each of them may also raise
     ``OrchestratorUnreachable`` and ``NotAuthorized``. Waits for results and events go on with another connection where
-    theirs breaks off while the server is there. Thread-safe. Needs the extra ``client``.
+    theirs breaks off while the server is there. Thread-safe, and works in forks of its process as well. Needs the extra
+    ``client``.
 
     Args:
         url: URL of the server; None means the one that the orchestrator recorded in the home. It is looked up again
@@ -87,7 +89,11 @@ class Client(BaseOrchestrator):
 
     @override
     def close(self) -> None:
-        """Close all connections; runs go on. May be repeated."""
+        """Close all connections; runs go on. May be repeated.
+
+        Whoever follows a run meanwhile, or awaits anything, gets ``OrchestratorClosed`` at once. A thread in
+        ``result()`` or ``ask()`` gets it once its request is answered, within 30 seconds.
+        """
         self._wire.close()
         self.threads.close()
 
@@ -131,7 +137,8 @@ class Client(BaseOrchestrator):
         async with self._wire.asynchronous() as http:
             for request in asking:
                 with asking.patience(), self._wire.reaching():
-                    asking.take(_reply(await http.post("/messages", content=_body(request), headers=_JSON)))
+                    answer = http.post("/messages", content=_body(request), headers=_JSON)
+                    asking.take(_reply(await self._wire.waits.until(answer)))
         return asking.reply
 
     @override
@@ -164,7 +171,8 @@ class Client(BaseOrchestrator):
             while True:
                 answer = None
                 with Waiting(), self._wire.reaching():
-                    answer = good(await http.get(path_of(RESULT, run_id), params={"wait": ROUND}))
+                    asked = http.get(path_of(RESULT, run_id), params={"wait": ROUND})
+                    answer = good(await self._wire.waits.until(asked))
                 if answer is not None and answer.status_code != GOES_ON:
                     return read_result(answer)
 
@@ -215,7 +223,8 @@ class Client(BaseOrchestrator):
                     await answer.aread()
                 good(answer)
                 if answer.status_code != NOTHING:
-                    async for event in EventSource(answer).aiter_sse():
+                    events = EventSource(answer).aiter_sse()
+                    while (event := await self._wire.waits.until(anext(events, None))) is not None:
                         if event.event == END:
                             return
                         if event.data:  # after a comment, which keeps the connection open, comes one without data
@@ -235,11 +244,13 @@ class Client(BaseOrchestrator):
                 answer.read()
             good(answer)
             if answer.status_code != NOTHING:
-                for event in EventSource(answer).iter_sse():
-                    if event.event == END:
-                        return
-                    if event.data:  # as in ``_until_streamed``
-                        yield read_event(event.json())
+                connection: socket.socket = answer.extensions["network_stream"].get_extra_info("socket")
+                with self._wire.waits.ended_by(lambda: connection.shutdown(socket.SHUT_RDWR)):
+                    for event in EventSource(answer).iter_sse():
+                        if event.event == END:
+                            return
+                        if event.data:  # as in ``_until_streamed``
+                            yield read_event(event.json())
 
 
 def _body(command: Command) -> bytes:

@@ -20,6 +20,9 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.ids import text_given
 from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
+from greenroom.workflows.api.client.waits import Waits
+from greenroom.workflows.api.forks import renew_in_forks
+from greenroom.workflows.home.home import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import httpx
@@ -36,18 +39,23 @@ SILENCE_TIMEOUT: Final = 45.0
 BRIEF: Final = 1.0
 """Seconds after which a wait whose connection broke off goes on with another connection."""
 
+MAY_BE_TAKEN: Final = "what it was asked may have been taken: ask again, with the same id or key"
+
 ERRORS: Final[dict[str, type[Exception]]] = {
     **REFUSED_AS,
     "invalid_request": errors.InvalidInput,
     "run_cancelled": errors.RunCancelled,
     "run_parked": errors.RunParked,
     "unavailable": errors.JournalError,
+    "too_large": errors.InvalidInput,
     "unauthorized": errors.NotAuthorized,
     "forbidden_host": errors.NotAuthorized,
     "forbidden_origin": errors.NotAuthorized,
 }
 """The exception for each code of a problem; a ``GreenroomError`` for any other."""
 
+GATEWAY: Final = frozenset({502, 503, 504, 524})
+"""Statuses by which a proxy says that it did not reach its server, or did not wait for it any longer."""
 NOTHING: Final = 204
 """Status of a stream without any more events."""
 
@@ -83,9 +91,22 @@ class Wire:
         }
         self._context: Final = httpx.create_ssl_context(trust_env=self._options["trust_env"])
         """The part of a client that takes longest to make."""
-        self.http: Final = httpx.Client(**self._options, verify=self._context)
-        self.close: Final = weakref.finalize(self, self.http.close)
+        self._shared: Final[list[httpx.Client]] = []
+        """Of the processes that this one is a fork of."""
+        self._connect()
+        renew_in_forks(self)
+
+    def _connect(self) -> None:
+        self.http = httpx.Client(**self._options, verify=self._context)
+        self.waits = Waits()
+        self.close = weakref.finalize(self, _close, self.http, self.waits)
         """Closes all connections; also called when this object is garbage-collected."""
+
+    def renew(self) -> None:
+        """Leave all connections to the process that this one is a fork of; both would read each other's responses."""
+        if self.close.detach() is not None:  # this end is not closed
+            self._shared.append(self.http)
+            self._connect()
 
     @override
     def __repr__(self) -> str:
@@ -134,19 +155,31 @@ class Wire:
         Raises:
             OrchestratorClosed: This end has closed its connections.
         """
-        if not self.close.alive:
-            msg = f"this client of {self.url} was closed"
-            raise errors.OrchestratorClosed(msg)
+        self._check_open()
         try:
             yield
         except errors.OrchestratorUnreachable:
             self._look_again()
             raise
+        except errors.NotAuthorized as error:  # by another server, which has got the port
+            if not self._look_again():
+                raise
+            msg = f"another server is where the orchestrator was, and refused the token; {self._elsewhere()}"
+            raise errors.OrchestratorUnreachable(msg) from error
         except httpx.TransportError as error:
+            self._check_open()
             msg = not_reached(error, self.url)
             if self._look_again():
-                msg = f"{msg.partition(';')[0]}; it is served at {self.url} now: ask again, with the same id or key"
+                msg = f"{msg.partition(';')[0]}; {self._elsewhere()}"
             raise errors.OrchestratorUnreachable(msg) from error
+
+    def _check_open(self) -> None:
+        if not self.close.alive:
+            msg = f"this client of {self.url} was closed"
+            raise errors.OrchestratorClosed(msg)
+
+    def _elsewhere(self) -> str:
+        return f"it is served at {self.url} now: ask again, with the same id or key"
 
     def _look_again(self) -> bool:
         """Return whether the server has another URL now, and take that."""
@@ -161,10 +194,16 @@ class Wire:
         return True
 
 
+def _close(http: "httpx.Client", waits: Waits) -> None:
+    waits.end()
+    http.close()
+
+
 class Waiting:
     """Ends a wait in silence whose connection broke off after a while, as proxies do it; the caller asks again.
 
-    Where it broke at once, asking again would do the same without end: the error is raised.
+    A proxy may also answer in the place of its server then, see ``GATEWAY``. Where that was at once, asking again would
+    do the same without end: the error is raised.
     """
 
     def __init__(self) -> None:
@@ -194,17 +233,18 @@ def check_installed() -> None:
 
 
 def _breaks(error: BaseException | None) -> bool:
-    """Return whether an error says that a connection broke off."""
+    """Return whether an error says that a connection broke off, or that a proxy gave up on it."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in GATEWAY
     return isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError))
 
 
 def not_reached(error: "httpx.TransportError", url: str) -> str:
     """Return the sentence about a request that was not answered, which says whether it may have been taken."""
-    rest = "what it was asked may have been taken: ask again, with the same id or key"
     if isinstance(error, httpx.ReadTimeout):
-        return f"the orchestrator at {url} has not answered in time; {rest}"
+        return f"the orchestrator at {url} has not answered in time; {MAY_BE_TAKEN}"
     if _breaks(error):
-        return f"the connection to the orchestrator at {url} broke off before it had answered; {rest}"
+        return f"the connection to the orchestrator at {url} broke off before it had answered; {MAY_BE_TAKEN}"
     return f"the orchestrator at {url} cannot be reached; start it with {serve()}, and look at its url"
 
 
@@ -227,6 +267,8 @@ def good(response: "httpx.Response") -> "httpx.Response":
     if kind is errors.InvalidInput:
         faults = found.get("errors") or ()
         raise errors.InvalidInput(detail, tuple((fault["field"], fault["sentence"]) for fault in faults))
+    if code == "unauthorized":
+        detail = f"{detail}: give the one that it was started with as token=, or set {TOKEN_VARIABLE}"
     raise kind(detail)
 
 
@@ -244,10 +286,14 @@ def _foreign(response: "httpx.Response") -> errors.OrchestratorUnreachable:
     kind = response.headers.get("content-type", "nothing").partition(";")[0]
     status = f"{response.status_code} {response.reason_phrase}".strip()
     url = response.request.url.copy_with(query=None)
-    return errors.OrchestratorUnreachable(
-        f"what answers at {url} is not a greenroom server of this version: status {status}, {kind}; check the URL, and "
-        "proxies on the way"
-    )
+    if response.status_code in GATEWAY:
+        advice = f"a proxy may have given up on the server, and {MAY_BE_TAKEN}"
+    else:
+        advice = "check the URL, and proxies on the way"
+    found = f"what answers at {url} is not a greenroom server of this version: status {status}, {kind}; {advice}"
+    error = errors.OrchestratorUnreachable(found)
+    error.__cause__ = httpx.HTTPStatusError(status, request=response.request, response=response)
+    return error
 
 
 def next_cursor(response: "httpx.Response") -> str | None:
