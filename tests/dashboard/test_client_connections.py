@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from greenroom import Client, InvalidInput, NotAuthorized, Orchestrator, Orchest
 from greenroom.dashboard.server import Server
 from greenroom.messages.commands import ShowTree
 from greenroom.messages.core.errors import OrchestratorClosed
+from greenroom.workflows.api.client import client as client_module
 from greenroom.workflows.api.client import http
 from tests.dashboard.apps import asked
 from tests.dashboard.apps.asked import Note, desk
@@ -119,6 +121,28 @@ def test_an_answer_of_something_else_is_named_as_such_whatever_was_asked(name):
                 act()
             assert f"not a greenroom server of this version: status {status}, {kind};" in str(caught.value), call
             assert url in str(caught.value), call
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [lambda client: client.wait_result("total", 0.1), lambda client: asyncio.run(client.until_result("total"))],
+    ids=["a thread", "a loop"],
+)
+def test_a_wait_ends_soon_after_its_time_where_the_server_is_stopped(wait, monkeypatch):
+    monkeypatch.setattr(client_module, "ROUND", 0.1)
+    monkeypatch.setattr(client_module, "LATE", 0.3)
+    monkeypatch.setattr(http, "LATE", 0.3)
+
+    def say_nothing(connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(65536):
+                pass
+
+    with answering(say_nothing) as url, Client(url, TOKEN) as client:
+        began = time.monotonic()
+        with pytest.raises(OrchestratorUnreachable, match="has not answered in time"):
+            wait(client)
+        assert time.monotonic() - began < http.ANSWER_TIMEOUT / 2
 
 
 def test_a_connection_that_breaks_off_is_not_a_server_that_is_not_there():

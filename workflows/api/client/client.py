@@ -24,6 +24,7 @@ from greenroom.messages.records.records import ENDED
 from greenroom.messages.refusals import check_command
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import (
+    LATE,
     NOTHING,
     SILENCE_TIMEOUT,
     Waiting,
@@ -171,7 +172,7 @@ class Client(BaseOrchestrator):
             while True:
                 answer = None
                 with Waiting(), self._wire.reaching():
-                    asked = http.get(path_of(RESULT, run_id), params={"wait": ROUND})
+                    asked = http.get(path_of(RESULT, run_id), params={"wait": ROUND}, timeout=ROUND + LATE)
                     answer = good(await self._wire.waits.until(asked))
                 if answer is not None and answer.status_code != GOES_ON:
                     return read_result(answer)

@@ -34,6 +34,8 @@ T = TypeVar("T")
 PREFIX: Final = "/api/v1"
 ANSWER_TIMEOUT: Final = 70.0
 """Seconds that a response may take; a start has to load the app first."""
+LATE: Final = 20.0
+"""Seconds by which the response to a wait may be late; a server that has none by then is stopped or out of reach."""
 SILENCE_TIMEOUT: Final = 45.0
 """Seconds without data after which a stream is broken; a server sends something every 15 s."""
 BRIEF: Final = 1.0
@@ -129,13 +131,14 @@ class Wire:
             for name, value in where.items()
             if value is not None
         }
+        within = where["wait"] + LATE if "wait" in where else ANSWER_TIMEOUT
         with self.reaching():
             try:
-                answer = self.http.get(path, params=params)
+                answer = self.http.get(path, params=params, timeout=within)
             except httpx.TransportError as error:
                 if "wait" in where or not _breaks(error):
                     raise
-                answer = self.http.get(path, params=params)
+                answer = self.http.get(path, params=params, timeout=within)
             return good(answer)
 
     def read(self, parse: Callable[[bytes], T], path: str, **where: Any) -> T:
