@@ -112,6 +112,29 @@ def test_another_input_takes_the_place_of_the_arguments(given: object, arguments
     assert fork(chain(), input=given)[0].steps["b#1"].arguments == arguments
 
 
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ({"query": "cats"}, {"query": "cats"}),
+        (["cats", 3], {"query": "cats", "most": 3}),
+        (["cats"], {"query": "cats"}),
+        ([], {}),
+        ("cats", {"query": "cats"}),
+    ],
+)
+def test_another_input_of_a_child_is_journaled_by_name_in_whatever_form_it_is_given(
+    given: object, arguments: object
+) -> None:
+    """What is not an object would be an event that no reader accepts."""
+    case = Past()
+    case.turn(ScheduleChild(key="x#1", workflow="c", arguments={"query": "dogs", "most": 5}))
+    state, events = fork(case, at="x#1", input=given)
+    assert state.children["x#1"].arguments == arguments
+    assert [decode_event(encode_event(event)) for event in events] == events
+    with pytest.raises(InvalidInput, match="takes `query`, `most`, and the input has 3 arguments"):
+        fork(case, at="x#1", input=["cats", 3, 4])
+
+
 def fork_again(past: list[ev.AnyEvent], at: str, **changes: object) -> tuple[RunState, list[ev.AnyEvent]]:
     command = ForkRun.model_validate({"run_id": "f", "at": at, **changes})
     events = [decode_event(encode_event(event)) for event in forked(past, command, "g", 9.0, "second seed")]
