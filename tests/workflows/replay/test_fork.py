@@ -7,6 +7,7 @@ import pytest
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
 from greenroom.workflows.decisions import inputs
@@ -232,6 +233,29 @@ def test_the_first_difference_is_found_by_key() -> None:
     assert given is not None
     assert (given.what, given.key) == ("arguments", "b#1")
     assert first_difference(case.state, case.state) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "differ"),
+    [
+        ("1", "true", True),
+        ('{"found": [0]}', '{"found": [false]}', True),
+        ("1", "1.0", False),
+        (f'["{"x" * 70_000}",1]', f'["{"x" * 70_000}", 1]', False),
+        (f'["{"x" * 70_000}",1]', f'["{"x" * 70_000}", true]', True),
+    ],
+    ids=["a flag is no number", "nor within a value", "numbers", "a long text written otherwise", "a long text"],
+)
+def test_values_differ_if_they_are_not_the_same_as_json(a: str, b: str, differ: bool) -> None:
+    one, other = JsonText(a.encode()), JsonText(b.encode())
+    first, second = (fork(chain(), result=value)[0] for value in (one, other))
+    found = first_difference(first, second)
+    assert (found is not None) == differ
+    assert found is None or (found.what, found.key) == ("result", "b#1")
+    first, second = (fork(chain(), input=JsonText(b"[" + value.text + b"]"))[0] for value in (one, other))
+    found = first_difference(first, second)
+    assert (found is not None) == differ
+    assert found is None or (found.what, found.key) == ("arguments", "b#1")
 
 
 def test_the_first_difference_may_be_the_result_of_a_child() -> None:
