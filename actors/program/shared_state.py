@@ -5,6 +5,7 @@ from pydantic import BaseModel
 from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.values.conversion import state_text, write_state
+from greenroom.messages.core.json_text import text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import StartProgram
 
@@ -50,7 +51,7 @@ class SharedState:
         if self._hidden:
             return None
         state = self.write()
-        if state == self._reported:
+        if text_of(state) == text_of(self._reported):  # as values True equals 1, and 1.0 does
             return None
         self._reported = state
         return state

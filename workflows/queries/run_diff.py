@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Literal
 
+from greenroom.messages.core.equality import same
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json
 from greenroom.messages.records.records import Difference
@@ -22,21 +23,21 @@ def first_difference(a: RunState, b: RunState) -> Difference | None:
 def _differences(a: RunState, b: RunState) -> Iterator[Difference]:
     if a.workflow != b.workflow:
         yield Difference(what="workflow", a=a.workflow, b=b.workflow)
-    if a.arguments != b.arguments:
+    if not same(a.arguments, b.arguments):
         yield Difference(what="arguments", a=JsonText.of_members(a.arguments), b=JsonText.of_members(b.arguments))
     ours, theirs = _calls(a), _calls(b)
     for key in ours:
         asked, found = _arguments(a, key), partial(Difference, key=key, kind=_kind(a, key))
         if key not in theirs:
             yield found(what="missing", a=asked)
-        elif asked != (other := _arguments(b, key)):
+        elif not same(asked, other := _arguments(b, key)):
             yield found(what="arguments", a=asked, b=other)
-        elif _outcome(a, key) != _outcome(b, key):
+        elif not same(_outcome(a, key), _outcome(b, key)):
             yield found(what="result", a=_outcome(a, key), b=_outcome(b, key))
     for key in theirs:
         if key not in ours:
             yield Difference(what="missing", key=key, kind=_kind(b, key), b=_arguments(b, key))
-    if _end(a) != _end(b):
+    if not same(_end(a), _end(b)):
         yield Difference(what="result", a=_end(a), b=_end(b))
 
 

@@ -395,6 +395,8 @@ def test_a_change_of_state_is_recorded_before_the_steps_it_came_with() -> None:
     decision = case.turn(schedule(), state={"n": 1})
     assert types(decision) == ["state.changed", "step.scheduled"]
     assert case.turn(state={"n": 1}) == NOTHING, "a replay says the same again"
+    assert [event.type for event in case.turn(state={"n": True}).events] == ["state.changed"], "a flag is no number"
+    assert case.turn(state={"n": True}) == NOTHING
 
 
 def test_every_resolution_of_the_state_has_its_word_to_the_program() -> None:

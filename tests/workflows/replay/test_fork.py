@@ -7,6 +7,7 @@ import pytest
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
 from greenroom.workflows.decisions import inputs
@@ -112,6 +113,29 @@ def test_another_input_takes_the_place_of_the_arguments(given: object, arguments
     assert fork(chain(), input=given)[0].steps["b#1"].arguments == arguments
 
 
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ({"query": "cats"}, {"query": "cats"}),
+        (["cats", 3], {"query": "cats", "most": 3}),
+        (["cats"], {"query": "cats"}),
+        ([], {}),
+        ("cats", {"query": "cats"}),
+    ],
+)
+def test_another_input_of_a_child_is_journaled_by_name_in_whatever_form_it_is_given(
+    given: object, arguments: object
+) -> None:
+    """What is not an object would be an event that no reader accepts."""
+    case = Past()
+    case.turn(ScheduleChild(key="x#1", workflow="c", arguments={"query": "dogs", "most": 5}))
+    state, events = fork(case, at="x#1", input=given)
+    assert state.children["x#1"].arguments == arguments
+    assert [decode_event(encode_event(event)) for event in events] == events
+    with pytest.raises(InvalidInput, match="takes `query`, `most`, and the input has 3 arguments"):
+        fork(case, at="x#1", input=["cats", 3, 4])
+
+
 def fork_again(past: list[ev.AnyEvent], at: str, **changes: object) -> tuple[RunState, list[ev.AnyEvent]]:
     command = ForkRun.model_validate({"run_id": "f", "at": at, **changes})
     events = [decode_event(encode_event(event)) for event in forked(past, command, "g", 9.0, "second seed")]
@@ -209,6 +233,29 @@ def test_the_first_difference_is_found_by_key() -> None:
     assert given is not None
     assert (given.what, given.key) == ("arguments", "b#1")
     assert first_difference(case.state, case.state) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "differ"),
+    [
+        ("1", "true", True),
+        ('{"found": [0]}', '{"found": [false]}', True),
+        ("1", "1.0", False),
+        (f'["{"x" * 70_000}",1]', f'["{"x" * 70_000}", 1]', False),
+        (f'["{"x" * 70_000}",1]', f'["{"x" * 70_000}", true]', True),
+    ],
+    ids=["a flag is no number", "nor within a value", "numbers", "a long text written otherwise", "a long text"],
+)
+def test_values_differ_if_they_are_not_the_same_as_json(a: str, b: str, differ: bool) -> None:
+    one, other = JsonText(a.encode()), JsonText(b.encode())
+    first, second = (fork(chain(), result=value)[0] for value in (one, other))
+    found = first_difference(first, second)
+    assert (found is not None) == differ
+    assert found is None or (found.what, found.key) == ("result", "b#1")
+    first, second = (fork(chain(), input=JsonText(b"[" + value.text + b"]"))[0] for value in (one, other))
+    found = first_difference(first, second)
+    assert (found is not None) == differ
+    assert found is None or (found.what, found.key) == ("arguments", "b#1")
 
 
 def test_the_first_difference_may_be_the_result_of_a_child() -> None:

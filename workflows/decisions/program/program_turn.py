@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from greenroom.messages.core.json_text import text_of
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.workflows.decisions import cancellation
@@ -22,7 +23,7 @@ def program_asked(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0
         out.record(ev.CodeAdopted(at=out.at, fingerprint=turn.fingerprint, version=version))
     if state.session is not None:
         out.ends_turn = any(isinstance(command, (frames.Return, frames.Raise)) for command in turn.commands)
-    elif turn.state is not None and turn.state != state.shared:
+    elif turn.state is not None and text_of(turn.state) != text_of(state.shared):
         out.record(ev.StateChanged(at=out.at, state=turn.state))
     for command in turn.commands:
         match command:

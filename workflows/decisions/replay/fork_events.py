@@ -109,6 +109,23 @@ def call_arguments(given: Json) -> Json:
     return JsonText.of_members({"args": args, "kwargs": {}})
 
 
+def child_arguments(given: Json, names: Sequence[str]) -> dict[str, Json]:
+    """Return the arguments of a child as journaled, by name: those of an array have ``names``, in order.
+
+    Raises:
+        InvalidInput: An array has more arguments than there are names.
+    """
+    value = plain(given)
+    if isinstance(value, dict):
+        return {**value}
+    args = value if isinstance(value, list) else [value]
+    if len(args) > len(names):
+        takes = f"takes {', '.join(f'`{name}`' for name in names)}" if names else "has no parameters"
+        msg = f"the child run {takes}, and the input has {len(args)} arguments"
+        raise InvalidInput(msg, (("input", msg),))
+    return dict(zip(names, args, strict=False))
+
+
 def _cut(history: History, at: PastCall) -> int:
     """Return the sequence number of a call's outcome, or of the request to cancel because of which it has none."""
     cut = at.ended if at.ended is not None else history.seq + 1
@@ -222,5 +239,5 @@ class _Copy:
         if key in self._open:
             changes["run_id"] = child_id(self._run_id, self._children)
         if key == self._command.at and self._command.input is not None:
-            changes["arguments"] = plain(self._command.input)
+            changes["arguments"] = child_arguments(self._command.input, [*event.arguments])
         return event.model_copy(update=changes)

@@ -39,7 +39,23 @@ def fork(
 
 
 def _json(text: str | None, option: str) -> Any:
-    return None if text is None else read_json(text, option, files=False)
+    """Return the value of an option; None if it is not given.
+
+    Raises:
+        BadParameter: It is not JSON, or it is null. The command would take that for an option that is not given, and
+            run the step.
+    """
+    if text is None:
+        return None
+    value = read_json(text, option, files=False)
+    if value is None:
+        msg = "null means that no other value is given"
+        if option == "--result":
+            msg += ", and the step would run"
+        else:
+            msg += "; an argument that is null is given by name, or in order as in '[null]'"
+        raise click.BadParameter(msg, param_hint=option)
+    return value
 
 
 @click.command()
