@@ -1,8 +1,8 @@
 """Commands of people and programs to an orchestrator, and its replies. All interfaces send these and nothing else."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from greenroom.messages.core.failures import Failure, Fault
 from greenroom.messages.core.fields import Limit
@@ -105,7 +105,8 @@ class RetryRun(Message):
 class ForkRun(Message):
     """Start a run that shares another run's history up to the outcome of one call, and continues on its own from there.
 
-    ``input`` and ``result`` exclude each other; None means that it is not given.
+    ``input`` and ``result`` exclude each other. An ``input`` of None is not given. A ``result`` may be None; it is not
+    given where it is left out.
     """
 
     type: Literal["run.fork"] = "run.fork"
@@ -117,9 +118,21 @@ class ForkRun(Message):
     """Arguments of that call: an object holds them by name, an array by position, any other value is the only argument.
     From the start: the workflow's arguments, by name."""
     result: Json = None
-    """The result that the call is given."""
+    """The result that the call is given, which may be null; the call runs again if it is left out."""
     id: str | None = None
     """Id of the new run; None to generate one. The same fork with the id of an earlier one is that run."""
+
+    @property
+    def gives_result(self) -> bool:
+        """Return whether the call is given a result."""
+        return "result" in self.model_fields_set
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if not self.gives_result:
+            written.pop("result", None)
+        return written
 
 
 class TellSession(Message):

@@ -84,7 +84,7 @@ def _handler(way: Way) -> Callable[..., Any]:
     async def handle(
         desk: Dependencies, body: BaseModel | None = None, idempotency_key: str = "", **places: Any
     ) -> Any:
-        given = {name: getattr(body, name) for name in fields} if body is not None else {}
+        given = {name: getattr(body, name) for name in body.model_fields_set} if body is not None else {}
         if idempotency_key:
             key = id_of_key(idempotency_key) if way.key == "id" else idempotency_key
             if given.get(way.key) not in {None, key}:

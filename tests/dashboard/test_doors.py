@@ -248,6 +248,10 @@ def deleted(schedule: Schedule) -> bool:
     return True
 
 
+def name_of(row: Row) -> str:
+    return row.command.__name__
+
+
 ROWS = (
     Row(
         c.StartRun,
@@ -455,7 +459,17 @@ def test_every_command_stands_in_the_table_and_has_a_path():
     assert paths == set(every_command())
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command.__name__)
+FORK_TO_NOTHING = Row(
+    c.ForkRun,
+    failed,
+    lambda run: c.ForkRun(run_id=run.id, at="explode#1", result=None, id=f"{run.id}-none"),
+    lambda run: run.fork(at="explode#1", result=None, id=f"{run.id}-none").result(30),
+    lambda run: ["runs", "fork", run.id, "--at", "explode#1", "--result", "null", "--id", f"{run.id}-none"],
+)
+"""The step that raised is given None as its result; if the result were left out, it would raise again."""
+
+
+@pytest.mark.parametrize("row", [*ROWS, pytest.param(FORK_TO_NOTHING, id="a result of None")], ids=name_of)
 def test_a_command_has_the_same_effect_through_every_door(row: Row, doors: Doors, tmp_path: Path):
     ways: dict[str, Callable[[Any], Any]] = {"python": doors.python, "remote": doors.remote, "messages": doors.messages}
     if row.command not in OTHER_PATHS:

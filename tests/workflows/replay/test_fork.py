@@ -11,7 +11,7 @@ from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
 from greenroom.workflows.decisions import inputs
-from greenroom.workflows.decisions.replay.fork_events import forked
+from greenroom.workflows.decisions.replay.fork_events import forked, is_same_fork
 from greenroom.workflows.queries.run_diff import first_difference
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
@@ -99,6 +99,17 @@ def test_another_result_takes_the_place_of_the_step() -> None:
     assert state.steps["b#1"].status == "completed"
     assert [(item.key, item.value) for item in state.resolutions] == [("a#1", "A#1"), ("b#1", "other")]
     assert (state.in_flight, state.inherited) == (0, 1)
+
+
+def test_nothing_may_be_the_other_result_and_is_something_else_than_none_given() -> None:
+    state, events = fork(chain(), result=None)
+    assert state.steps["b#1"].status == "completed"
+    assert [(item.key, item.value) for item in state.resolutions] == [("a#1", "A#1"), ("b#1", None)]
+    _, without = fork(chain())
+    assert not is_same_fork(events, without)
+    for command in (ForkRun(run_id="r", at="b#1"), ForkRun(run_id="r", at="b#1", result=None)):
+        again = ForkRun.model_validate_json(command.model_dump_json())
+        assert again.gives_result == command.gives_result
 
 
 @pytest.mark.parametrize(

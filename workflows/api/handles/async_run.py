@@ -114,7 +114,7 @@ class AsyncRun(Twin[Run[R]], Generic[R]):
         self,
         at: str | None = None,
         input: Any = None,  # noqa: A002
-        result: Any = None,
+        result: Any = ...,
         *,
         id: str | None = None,  # noqa: A002
     ) -> "AsyncRun[R]":

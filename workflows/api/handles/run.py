@@ -312,7 +312,7 @@ class Run(OtherNames, Generic[R]):
         """
         check(self._host.send(RetryRun(run_id=self.id)))
 
-    def fork(self, at: str | None = None, input: Any = None, result: Any = None, *, id: str | None = None) -> "Run[R]":  # noqa: A002
+    def fork(self, at: str | None = None, input: Any = None, result: Any = ..., *, id: str | None = None) -> "Run[R]":  # noqa: A002
         """Start a run that shares this run's past up to a step, and continues differently from there.
 
         Everything scheduled before that step's outcome was recorded is shared, with every result: steps, waits,
@@ -323,7 +323,8 @@ class Run(OtherNames, Generic[R]):
             at: Key of a step or child; None forks from the start and shares nothing.
             input: Other arguments for that step: by name in a mapping, in order in a list, or the only one. Without
                 ``at``, those of the workflow, by name.
-            result: Result of the step, which is then not run. Without input and result the step runs again.
+            result: Result of the step, which is then not run; it may be None. Without input and result the step runs
+                again.
             id: Id of the new run; None derives one from this run's id. Asked for again, the same fork is that run.
 
         Raises:
@@ -331,7 +332,8 @@ class Run(OtherNames, Generic[R]):
             IdConflict: A run with this id exists, and is not this fork.
             NotSerializable: The input or the result cannot be written as JSON.
         """
-        command = checked(ForkRun, run_id=self.id, at=at, input=_as_json(input), result=_as_json(result), id=id)
+        given: dict[str, Any] = {} if result is ... else {"result": _as_json(result)}
+        command = checked(ForkRun, run_id=self.id, at=at, input=_as_json(input), id=id, **given)
         reply = check(self._host.send(command))
         assert isinstance(reply, Accepted)
         return Run(self._host, reply.run_id, self._decode, self._decode_state)

@@ -36,13 +36,13 @@ def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float
     """
     first = events[0]
     assert isinstance(first, ev.RunStarted)
-    if command.input is not None and command.result is not None:
+    if command.input is not None and command.gives_result:
         msg = "a fork takes another input or another result, not both"
         raise InvalidInput(msg, (("result", msg),))
     own: dict[str, object] = {"at": now, "run_id": run_id, "parent": None, "parent_key": None, "origin": command.run_id}
     own["accounts"] = (run_id,) if first.budget is not None else ()
     if command.at is None:
-        if command.result is not None:
+        if command.gives_result:
             msg = "a fork with another result needs the key of the step that it is the result of"
             raise InvalidInput(msg, (("at", msg),))
         arguments = first.arguments if command.input is None else plain(command.input)
@@ -56,7 +56,7 @@ def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float
         at=now,
         origin=command.run_id,
         key=command.at,
-        given=command.result is not None,
+        given=command.gives_result,
         result=command.result,
         seed=seed,
     )

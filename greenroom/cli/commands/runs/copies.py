@@ -27,7 +27,8 @@ def fork(
     from greenroom.messages.refusals import check
     from greenroom.workflows.control.access.control_socket import ask
 
-    command = ForkRun(run_id=run_id, at=at, input=_json(given, "--input"), result=_json(result, "--result"), id=new_id)
+    chosen = {} if result is None else {"result": read_json(result, "--result", files=False)}
+    command = ForkRun(run_id=run_id, at=at, input=_input(given), id=new_id, **chosen)
     with look(settings.home) as reads:
         reads.run(run_id)
     reply = check(ask(settings.home, command))
@@ -38,23 +39,16 @@ def fork(
         say(f"run {reply.run_id} goes on from run {run_id}")
 
 
-def _json(text: str | None, option: str) -> Any:
-    """Return the value of an option; None if it is not given.
+def _input(text: str | None) -> Any:
+    """Return the value of ``--input``; None if it is not given.
 
     Raises:
-        BadParameter: It is not JSON, or it is null. The command would take that for an option that is not given, and
-            run the step.
+        BadParameter: It is not JSON, or it is null, which the command would take for an option that is not given.
     """
-    if text is None:
-        return None
-    value = read_json(text, option, files=False)
-    if value is None:
-        msg = "null means that no other value is given"
-        if option == "--result":
-            msg += ", and the step would run"
-        else:
-            msg += "; an argument that is null is given by name, or in order as in '[null]'"
-        raise click.BadParameter(msg, param_hint=option)
+    value = None if text is None else read_json(text, "--input", files=False)
+    if text is not None and value is None:
+        msg = "null means that no other input is given; an argument that is null is given by name, or as in '[null]'"
+        raise click.BadParameter(msg, param_hint="--input")
     return value
 
 
