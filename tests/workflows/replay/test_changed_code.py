@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from greenroom import emit
 from greenroom.actors.api.receive import receive
 from greenroom.actors.api.signal import signal
 from greenroom.messages.codecs.event_codec import decode_event
-from greenroom.messages.events.events import AnyEvent, CodeAdopted, RunParked, RunStarted
+from greenroom.messages.events.events import AnyEvent, CodeAdopted, RunParked, RunStarted, ValueEmitted
 from greenroom.messages.frames.replay_differences import Difference, digest
 from greenroom.messages.frames.worker import Diverge, ScheduleStep, Turn, Withdraw
 from greenroom.workflows.authoring.decorators import sleep, tool, workflow
@@ -163,6 +164,26 @@ def test_code_that_asks_for_the_same_is_equal_whatever_it_looks_like() -> None:
     turn = replay(same.definition, recorded())
     assert turn.commands == ()
     assert turn.fingerprint == same.definition.fingerprint != before.definition.fingerprint
+
+
+@workflow
+async def shows(n: int) -> int:
+    await emit({"half": await halve(n)})
+    return await double(n)
+
+
+@workflow
+async def shows_otherwise(n: int) -> int:
+    await emit(f"half of it is {await halve(n)}")
+    return await double(n)
+
+
+def test_what_was_emitted_stays_as_it_was() -> None:
+    world = World(shows.definition, 1, crashes=0.0, n=4)
+    assert world.run().status == "completed"
+    events = [decode_event(body) for body in world.journal[:-1]]
+    assert any(isinstance(event, ValueEmitted) for event in events)
+    assert replay(shows_otherwise.definition, events).commands[:-1] == ()
 
 
 @pytest.mark.parametrize("seed", range(10))
