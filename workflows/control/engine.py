@@ -336,7 +336,7 @@ class Engine:
         Args:
             run_ids: Other awaited runs.
         """
-        return self._wait_for(self.reactor.submit(self._visitors.leave(run_ids)))
+        return self._wait_for(self._submit(self._visitors.leave(run_ids)))
 
     def _is_over(self, run_id: str) -> bool:
         """Return whether a run has ended or is parked, so that it needs no orchestrator. May block."""
