@@ -100,7 +100,7 @@ for line in sys.stdin:
         case "tools/list" if MODE == "last page for ever":
             say({"id": request["id"], "result": {"tools": [READ, WRITE], "nextCursor": "last"}})
         case "tools/list" if MODE == "tools without end":
-            tools = [{**READ, "name": f"read{number}"} for number in range(20_000)]
+            tools = [{**READ, "name": f"read{number}"} for number in range(5_000)]
             say({"id": request["id"], "result": {"tools": [READ, WRITE, *tools]}})
         case "tools/list" if MODE == "two names alike":
             say(
