@@ -1,6 +1,7 @@
 """The ``greenroom`` command, and the one place where errors become messages and exit codes."""
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -19,7 +20,8 @@ from greenroom.version import VERSION
 from greenroom.workflows.home import former_name
 
 NAME = "greenroom"
-
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Errors of the operating system where a standard stream leads to a full disk, or to a terminal that is gone."""
 
 COMPLETION = f"""\b
 Your shell completes verbs and options once it has read one of these, best from its startup file:
@@ -80,6 +82,8 @@ def _sentence(error: BaseException) -> str:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, FileNotFoundError):  # of os.getcwd()
         return "the working folder does not exist any more: change to another one"
+    if error.errno in _UNWRITABLE:  # errors of other files have their names
+        return f"what the command prints cannot be written ({error.strerror}): send it to another place"
     return error.strerror
 
 

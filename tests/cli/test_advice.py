@@ -562,6 +562,14 @@ def raise_files(reader: Reader) -> None:
 
 
 @situation
+def raise_file_size(reader: Reader) -> None:
+    told = reader.type("ulimit -Sf 40; greenroom run app.py:one --id x", code=1)
+    command = advised(told, "ulimit")
+    reader.type(f"ulimit -Sf 40; {command} && greenroom run app.py:one --id x")
+    assert reader.status("x") == "completed"
+
+
+@situation
 def install(reader: Reader) -> None:
     """What is installed is one of the extras of the package, and holds what was missing."""
     hidden = "import sys; sys.modules['{}'] = None; from greenroom.__main__ import main; main({})"
