@@ -220,6 +220,12 @@ def raise_file_size() -> str:
 
 
 @_advice
+def raise_processes(count: str) -> str:
+    """Raise the limit of the processes and threads of a user."""
+    return _command("ulimit", "-u", count)
+
+
+@_advice
 def install(extra: str) -> str:
     """Install an optional part of the package."""
     return _command("pip", "install", f"{PROGRAM}[{extra}]")
