@@ -214,6 +214,18 @@ def raise_files(count: str) -> str:
 
 
 @_advice
+def raise_file_size() -> str:
+    """Lift the limit of how long a file may become."""
+    return _command("ulimit", "-f", "unlimited")
+
+
+@_advice
+def raise_processes(count: str) -> str:
+    """Raise the limit of the processes and threads of a user."""
+    return _command("ulimit", "-u", count)
+
+
+@_advice
 def install(extra: str) -> str:
     """Install an optional part of the package."""
     return _command("pip", "install", f"{PROGRAM}[{extra}]")

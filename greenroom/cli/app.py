@@ -1,6 +1,7 @@
 """The ``greenroom`` command, and the one place where errors become messages and exit codes."""
 
 import atexit
+import errno
 import gc
 import io
 import os
@@ -19,7 +20,10 @@ from greenroom.version import VERSION
 from greenroom.workflows.home import former_name
 
 NAME = "greenroom"
-
+_NO_THREAD = "can't start new thread"
+"""What Python says where the kernel refuses a thread. Its exception has no error number."""
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Errors of the operating system where a standard stream leads to a full disk, or to a terminal that is gone."""
 
 COMPLETION = f"""\b
 Your shell completes verbs and options once it has read one of these, best from its startup file:
@@ -48,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed[:] = [settings := Settings()]
     former_name.report = _note
     atexit.register(gc.freeze)  # the collections at the end of an interpreter would take a tenth of a second
-    with heard_ends() as told_to_end:
-        code = _run(arguments, settings)
+    try:
+        with heard_ends() as told_to_end:
+            code = _run(arguments, settings)
+    except RuntimeError as error:  # no thread can be started to hear them
+        return complain(error)
     if told_to_end:
         from greenroom.cli.exit_codes import INTERRUPTED, TERMINATED
 
@@ -80,6 +87,8 @@ def _sentence(error: BaseException) -> str:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, FileNotFoundError):  # of os.getcwd()
         return "the working folder does not exist any more: change to another one"
+    if error.errno in _UNWRITABLE:  # errors of other files have their names
+        return f"what the command prints cannot be written ({error.strerror}): send it to another place"
     return error.strerror
 
 
@@ -120,9 +129,16 @@ def failure(error: BaseException) -> tuple[int, str]:
         return error.exit_code, error.format_message() + more
     from greenroom.cli.display.values import quoted
     from greenroom.cli.exit_codes import EXITS, INTERRUPTED, code_of
+    from greenroom.messages.advice import raise_processes
     from greenroom.messages.core.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
     from greenroom.metrics.printable import printable
 
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        way = f"end some, or allow more, for instance with {raise_processes('4096')}"
+        return code_of(error), (
+            "no further thread can be started: memory, or the number of processes and threads that this user may "
+            f"have, is used up; {way}"
+        )
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED, "interrupted"
     if isinstance(error, (DefinitionError, WorkersUnavailable)):  # may quote several lines of an app that cannot load

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 AGAIN: Final = 0.005
 """Seconds until an interrupt is raised again that nobody could catch, or that did not wake the main thread."""
+TOGETHER: Final = 0.2
+"""Seconds in which one SIGTERM more is the same one: timeout(1) sends it to the process and then to its whole group."""
 WAKE: Final = signal.SIGURG
 """Signal that interrupts the main thread's wait, and by itself does nothing."""
 
@@ -30,7 +32,7 @@ WAKE: Final = signal.SIGURG
 def heard_ends() -> Generator[list[int]]:
     """Have SIGTERM end a command as Ctrl+C does, and lose neither. Does nothing outside the main thread.
 
-    A second SIGTERM ends the process at once. Where these signals are handled already, that stays.
+    A later SIGTERM ends the process at once. Where these signals are handled already, that stays.
 
     Yields:
         A list that takes SIGTERM's number when it comes.
@@ -38,8 +40,11 @@ def heard_ends() -> Generator[list[int]]:
     told: list[int] = []
 
     def end(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        if told:  # while this function waits below
+            return
         told.append(number)
+        time.sleep(TOGETHER)
+        signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     def hook(unraisable: "UnraisableHookArgs", /) -> None:
@@ -86,10 +91,11 @@ class Waker:
         os.set_blocking(self._tells, False)
         signal.signal(WAKE, self._woken)
         signal.set_wakeup_fd(self._tells, warn_on_full_buffer=False)
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._wake, args=(heard, threading.get_ident()), name="greenroom-signals", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread  # one that was refused could not be joined
 
     def stop(self) -> bool:
         """End the thread, and return whether it was running."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import apsw
 
-from greenroom.messages.advice import raise_files, reindex, verify
+from greenroom.messages.advice import raise_file_size, raise_files, reindex, verify
 from greenroom.messages.core.errors import JournalCorrupt, JournalError, JournalFull
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
@@ -40,6 +40,12 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
         sentence = (
             f"no room is left to write the journal {path} ({because}): what was acknowledged is safe, nothing more is "
             "taken; free some space and start again"
+        )
+    elif isinstance(error, _SYSTEM) and number == errno.EFBIG:
+        kind = JournalFull
+        sentence = (
+            f"the journal {path} may not become longer ({because}): what was acknowledged is safe, nothing more is "
+            f"taken; lift the limit of this process, for instance with {raise_file_size()}, and start again"
         )
     elif isinstance(error, apsw.ReadOnlyError) or (isinstance(error, _SYSTEM) and number in _NO_WRITING):
         kind = JournalFull

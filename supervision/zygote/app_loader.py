@@ -1,5 +1,6 @@
 """Import a user's app, in a zygote or a worker and never in the orchestrator."""
 
+import contextlib
 import faulthandler
 import os
 import re
@@ -51,14 +52,15 @@ def load_app(boot: "Boot", stack: int = -1) -> Import:
         boot: The app to load.
         stack: Descriptor to which the import writes its stack every two seconds. Without one, it is written to stderr
             once, after half of the time limit, in case the import is killed at the limit. Nothing is written if the app
-            is not ``watched``.
+            is not ``watched``, or if no further thread may be started: the app is not to blame for that.
     """
     faulthandler.enable(2)
-    if boot.watched and stack >= 0:
-        os.set_blocking(stack, False)
-        faulthandler.dump_traceback_later(interval(boot.timeout), repeat=True, file=stack)
-    elif boot.watched:
-        faulthandler.dump_traceback_later(min(SHARE * boot.timeout, _FIRST_WORD), file=2)
+    with contextlib.suppress(RuntimeError):  # no further thread is allowed
+        if boot.watched and stack >= 0:
+            os.set_blocking(stack, False)
+            faulthandler.dump_traceback_later(interval(boot.timeout), repeat=True, file=stack)
+        elif boot.watched:
+            faulthandler.dump_traceback_later(min(SHARE * boot.timeout, _FIRST_WORD), file=2)
     note_withheld(boot.withheld)
     try:
         sys.argv[:] = boot.argv

@@ -562,6 +562,22 @@ def raise_files(reader: Reader) -> None:
 
 
 @situation
+def raise_file_size(reader: Reader) -> None:
+    told = reader.type("ulimit -Sf 40; greenroom run app.py:one --id x", code=1)
+    command = advised(told, "ulimit")
+    reader.type(f"ulimit -Sf 40; {command} && greenroom run app.py:one --id x")
+    assert reader.status("x") == "completed"
+
+
+@situation
+def raise_processes(reader: Reader) -> None:
+    """The stack that each new thread would get here is longer than a process may be."""
+    told = reader.type("ulimit -Ss 200000000000; greenroom run app.py:one", code=1)
+    assert "no further thread can be started" in told
+    assert reader.type(f"{advised(told, 'ulimit')} && ulimit -u").strip() == "4096"
+
+
+@situation
 def install(reader: Reader) -> None:
     """What is installed is one of the extras of the package, and holds what was missing."""
     hidden = "import sys; sys.modules['{}'] = None; from greenroom.__main__ import main; main({})"

@@ -67,6 +67,49 @@ def test_an_interrupt_is_heard_wherever_it_comes(number: signal.Signals, place: 
     assert (ended.stdout, ended.stderr) == (f"heard {heard}\n", "")
 
 
+TWICE = """
+import os, signal, threading, time
+from greenroom.cli import interruption
+from greenroom.cli.commands.serving import serve
+
+def as_timeout_does(seconds):
+    if seconds == interruption.TOGETHER:
+        os.kill(os.getpid(), signal.SIGTERM)
+    sleep(seconds)
+
+sleep, time.sleep = time.sleep, as_timeout_does
+if {serving}:
+    ends = serve._heard_ends()
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("heard", ends.get(timeout=20), ends.empty(), flush=True)
+else:
+    with interruption.heard_ends() as told:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("heard", told, flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGTERM)
+print("not ended")
+"""
+
+
+@pytest.mark.parametrize(("serving", "heard"), [(True, "None True"), (False, f"[{int(signal.SIGTERM)}]")])
+def test_sigterm_that_comes_twice_at_once_is_heard_once_and_a_later_one_ends_the_process(
+    serving: bool, heard: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TWICE.format(serving=serving)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == (f"heard {heard}\n", "", -signal.SIGTERM)
+
+
 def test_other_errors_that_cannot_be_raised_are_reported_as_ever() -> None:
     script = SCRIPT.format(number="1 / 0", place="finalizer").replace("threading.Event().wait()", "pass")
     ended = subprocess.run(

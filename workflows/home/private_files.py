@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from greenroom.messages.advice import raise_files, set_mode
+from greenroom.messages.advice import raise_file_size, raise_files, set_mode
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.secrets.file_trust import objection
 from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
@@ -24,6 +24,7 @@ _REMEDIES: Final = {
     errno.ENOTEMPTY: "remove the folder",
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
+    errno.EFBIG: f"let files become longer, for instance with {raise_file_size()}",
     errno.EACCES: "make it and its folder writable for this user",
     errno.EPERM: "make it and its folder writable for this user",
     errno.EROFS: "mount its disk for writing",

@@ -21,7 +21,7 @@ from greenroom.messages.core.frozen import frozen, mutable
 from greenroom.messages.frames.output_marks import Splitter
 from greenroom.supervision.process.output_sources import Source, StreamName
 from greenroom.workflows.output.line_splitter import LineSplitter
-from greenroom.workflows.output.live_view import LiveView, Origin, Viewer
+from greenroom.workflows.output.live_view import LiveView, Origin, Viewer, started
 from greenroom.workflows.output.log_files import LogFiles
 from greenroom.workflows.output.retention import Batch, Portion
 
@@ -104,8 +104,7 @@ class OutputCollector:
         lost = self._lost.pop(source, _NONE) if self._lost else _NONE
         self._queue.put(_Written(source, stream, time.time(), data, lost))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="greenroom-output", daemon=True)
-            self._thread.start()
+            self._thread = started(self._run, "greenroom-output")
 
     def flush(self) -> None:
         """Wait, at most ``FLUSH_SECONDS``, until earlier output is in the files. Not on the reactor thread."""
@@ -126,6 +125,9 @@ class OutputCollector:
             self._queue.put(None)
             self._thread.join(FLUSH_SECONDS)
             self._thread = None
+        elif not self._queue.empty():  # the system has refused a thread
+            self._queue.put(None)
+            self._run()
         if self._live is not None:
             self._live.close()
 

@@ -149,8 +149,7 @@ class LiveView:
                 self._put += len(lines)
                 self._waiting.append((origin, Batch(batch.stream, batch.at, lines)))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="greenroom-live", daemon=True)
-                self._thread.start()
+                self._thread = started(self._run, "greenroom-live")
             self._changed.notify()
 
     def skip(self, origin: Origin, lines: int) -> None:
@@ -211,6 +210,16 @@ class LiveView:
                 from loguru import logger  # noqa: PLC0415  the first keeper starts before it is imported
 
                 logger.opt(exception=error).error("what was given as output= could not take a line")
+
+
+def started(work: Callable[[], None], name: str) -> threading.Thread | None:
+    """Start a daemon thread; None if the system refuses one, as where a user may have no more of them."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
 
 
 def _log_line(origin: Origin, batch: Batch, line: bytes) -> LogLine:

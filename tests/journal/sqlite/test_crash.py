@@ -92,8 +92,8 @@ def test_a_full_disk_ends_the_journal_and_loses_nothing(tmp_path, durability, li
     said = write(path, durability, seed=limit, limit=limit)
     first = next(number for number, line in enumerate(said) if line.startswith("Journal"))
     assert set(said[first:]) == {said[first]}
-    assert said[first].startswith("JournalFull no room is left to write the journal")
-    assert "free some space and start again" in said[first]
+    assert said[first].startswith(f"JournalFull the journal {path} may not become longer (File too large)")
+    assert "`ulimit -f unlimited`, and start again" in said[first]
     journal = SqliteJournal(path)
     check(journal, acknowledged(said))
     found = journal.run("r1")
@@ -103,7 +103,7 @@ def test_a_full_disk_ends_the_journal_and_loses_nothing(tmp_path, durability, li
     journal.close()
 
 
-def test_a_disk_that_is_full_from_the_start_is_refused_with_a_sentence(tmp_path):
+def test_a_limit_of_the_length_of_files_is_named_with_what_lifts_it(tmp_path):
     script = (
         "import resource, sys\n"
         "from greenroom.journal.sqlite.journal import SqliteJournal\n"
@@ -115,7 +115,8 @@ def test_a_disk_that_is_full_from_the_start_is_refused_with_a_sentence(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=30
     )
-    assert done.stdout.startswith(f"{JournalFull.__name__} no room is left to write the journal {path}")
+    assert done.stdout.startswith(f"{JournalFull.__name__} the journal {path} may not become longer (File too large)")
+    assert "`ulimit -f unlimited`" in done.stdout
     journal = SqliteJournal(path)
     assert journal.verify() == []
     journal.close()

@@ -59,3 +59,13 @@ def test_a_command_without_them_ends_as_it_would_with_them(tmp_path: Path, closi
     )
     assert done.returncode == code
     assert b"an error of greenroom itself" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["runs list -o json", "version", "--help"])
+def test_a_command_whose_output_fills_a_disk_says_that_it_is_the_output(tmp_path: Path, verb: str) -> None:
+    command = f'exec "$0" {ROOT / "main.py"} {verb} >/dev/full'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "what the command prints cannot be written (No space left on device): send it" in done.stderr

@@ -51,6 +51,31 @@ def orchestrator(tmp_path: Path, seen: Seen) -> Iterator[Orchestrator]:
         yield opened
 
 
+def test_output_is_kept_where_the_system_refuses_a_thread_for_it(
+    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused = []
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name in {"greenroom-output", "greenroom-live"}:
+            refused.append(self.name)
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Orchestrator(tmp_path / "runs.db", home=tmp_path / "home", output=seen) as opened:
+        run = opened.start(speaking, "ada")
+        run.result(60)
+    assert set(refused) == {"greenroom-output", "greenroom-live"}
+    monkeypatch.undo()
+    with Orchestrator(tmp_path / "runs.db", home=tmp_path / "home", output=seen) as opened:
+        assert "ada flow print" in texts(opened.get(run.id).logs())
+        later = opened.start(speaking, "bob")
+        later.result(60)
+        assert "bob flow print" in texts(later.logs())
+
+
 def oddly_run(orchestrator: Orchestrator, kind: str) -> Any:
     run = orchestrator.start(oddly, kind)
     with suppress(RunFailed):

@@ -1,6 +1,7 @@
 """``greenroom serve``: an orchestrator, its HTTP API and its dashboard until Ctrl+C."""
 
 import signal
+import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
 from greenroom.cli.commands.serving.mcp import check_extras
 from greenroom.cli.display.values import emit, note, say
+from greenroom.cli.interruption import TOGETHER
 from greenroom.cli.settings import Settings
 from greenroom.cli.targets import find_app
 
@@ -110,10 +112,15 @@ def serve(
 
 
 def _heard_ends() -> "SimpleQueue[None]":
-    """Return a queue that gets an item with the first Ctrl+C or SIGTERM. A second one ends the process at once."""
+    """Return a queue that gets an item with the first Ctrl+C or SIGTERM. A later one ends the process at once."""
     ends: SimpleQueue[None] = SimpleQueue()
+    heard: set[int] = set()
 
     def end(number: int, _frame: object) -> None:
+        if number in heard:  # while this function waits below
+            return
+        heard.add(number)
+        time.sleep(TOGETHER)
         signal.signal(number, signal.SIG_DFL)
         ends.put(None)
 
