@@ -40,6 +40,7 @@ from greenroom.supervision.kernel.oom_kills import LEDGER, OomWatch
 from greenroom.supervision.policy.exit_status import STOPPING, Evidence, describe
 from greenroom.supervision.process.frame_channel import Channel
 from greenroom.supervision.process.output_sources import OutputListener
+from greenroom.supervision.process.refused_resource import with_remedy
 from greenroom.supervision.process.worker_output import WorkerOutput
 
 TERM_GRACE: Final = 0.5
@@ -217,7 +218,7 @@ class Worker:
             self.dead.set()
         except OSError as error:  # no descriptor is left to watch it with
             self._reason = self._reason or Exit(
-                kind="start_failed", refused=True, detail=f"it cannot be watched: {error}"
+                kind="start_failed", refused=True, detail=f"it cannot be watched: {with_remedy(error)}"
             )
             os.kill(pid, _SIGKILL)
         else:

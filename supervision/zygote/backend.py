@@ -17,6 +17,7 @@ from greenroom.supervision.kernel import orphans
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.policy.worker_environment import NOTHING, Given
 from greenroom.supervision.process.output_sources import OutputListener
+from greenroom.supervision.process.refused_resource import with_remedy
 from greenroom.supervision.process.worker_process import Worker
 from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.handle import ZygoteHandle
@@ -258,7 +259,8 @@ class ZygoteBackend:
                 raise DefinitionError("the backend is closed")  # noqa: TRY301  handled like a failed start
             await self.start()
         except (DefinitionError, OSError) as error:
-            worker.kill(Exit(kind="start_failed", refused=isinstance(error, OSError), detail=str(error)))
+            detail = with_remedy(error) if isinstance(error, OSError) else str(error)
+            worker.kill(Exit(kind="start_failed", refused=isinstance(error, OSError), detail=detail))
         except asyncio.CancelledError:  # ``close`` has cancelled the start
             worker.kill(Exit(kind="stopped", detail="its backend was closed"))
         if worker.dead.is_set():

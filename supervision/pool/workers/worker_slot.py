@@ -12,6 +12,7 @@ from greenroom.supervision.policy.liveness import Signs
 from greenroom.supervision.policy.restart_strategy import Restart, is_normal
 from greenroom.supervision.pool.workers.assigned_jobs import AssignedJobs
 from greenroom.supervision.pool.workers.start_limiter import Permit, StartLimiter
+from greenroom.supervision.process.refused_resource import with_remedy
 
 START_TIMEOUT: Final = 30.0
 """Seconds that a worker may take from its start to being ready."""
@@ -296,7 +297,7 @@ class Slot:
         try:
             process = (self.backend or self.site.backend).spawn(spec, life)
         except OSError as error:  # no descriptors, no memory
-            life.exited(Exit(kind="start_failed", refused=True, detail=str(error)), 0)
+            life.exited(Exit(kind="start_failed", refused=True, detail=with_remedy(error)), 0)
         else:
             if self.life is life:  # unless it has ended already
                 self._process = process
