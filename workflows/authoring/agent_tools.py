@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from greenroom.actors.agent.tool import AgentTool
 from greenroom.actors.definitions.definitions import Definition, StepDefinition
 from greenroom.actors.definitions.json_schema import tool_schema
+from greenroom.actors.mcp.content import without_bytes
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import ToolSchema
@@ -89,6 +90,8 @@ class ServerTool:
         result: Any = await self.tool.server.call_labelled(self.tool.name, label, arguments)
         if isinstance(result, dict) and list(cast("dict[str, Any]", result)) == ["result"]:
             return cast("Json", result["result"])  # how servers wrap what is not an object
+        if isinstance(result, list):
+            return cast("Json", without_bytes(result))
         return cast("Json", result)
 
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from greenroom import OutcomeUnknown, StepFailed, mcp, workflow
+from greenroom import LLM, OutcomeUnknown, StepFailed, mcp, workflow
+from tests.acceptance.apps.agents.agents import asks, model
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 RAW = Path(__file__).with_name("raw_mcp_server.py")
@@ -29,6 +30,14 @@ raw = {
         "asks in the middle of a call",
     )
 }
+
+
+seeing = LLM("seeing", tools=[raw["image"]], model=model(asks(("read", "{}")), "I go on"))
+
+
+@workflow
+async def sees() -> str:
+    return await seeing("Look at it.")
 
 
 @workflow
