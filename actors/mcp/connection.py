@@ -1,6 +1,7 @@
 """A connection to an MCP server: its tools, and calls of them, as JSON."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncGenerator
@@ -28,6 +29,7 @@ from mcp.types import (
 )
 from pydantic import BaseModel, ValidationError
 
+from greenroom.actors.mcp.content import without_bytes
 from greenroom.actors.mcp.definition import McpDefinition
 from greenroom.actors.mcp.http import LastAnswer, http_client
 from greenroom.actors.mcp.process import LONGEST_MESSAGE, ServerLost, ServerProcess, SessionGone
@@ -93,7 +95,7 @@ class Connection:
             self._raise_for_status(error)
             if error.code == CONNECTION_CLOSED:
                 await self._raise_if_lost(error)
-            said = _PIECE_OF_INPUT.sub("", str(error))
+            said = _refusal(error)
             raise Fatal(f"{self._definition.title} refused the request: {said} (code {error.code})") from None  # noqa: EM102
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -270,6 +272,18 @@ def _fault(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'message'}: {first['msg']}"
 
 
+def _refusal(error: MCPError) -> str:
+    """Return what a server says in an error: its message and its data, which may hold what the message leaves out."""
+    data = error.data
+    more = "" if data is None or data == "" else data if isinstance(data, str) else _text(data)
+    words = [part for part in (str(error), more) if part]
+    return _PIECE_OF_INPUT.sub("", ": ".join(words) or "it did not say why")
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _described(tool: Tool) -> dict[str, Any]:
     """Return a tool as JSON: its schema as a model sees it, and its hints, whose defaults are the protocol's."""
     hints = tool.annotations
@@ -293,12 +307,19 @@ def _value(result: CallToolResult, title: str) -> Any:
     """
     texts = [item.text for item in result.content if isinstance(item, TextContent)]
     if result.is_error:
-        raise Fatal("\n".join(texts) or f"{title} failed and did not say why")
+        raise Fatal("\n".join(filter(None, texts)) or _unspoken(result, title))
     if result.structured_content is not None:
         return result.structured_content
     if len(texts) == len(result.content):
         return "\n".join(texts)
     return [_json(item) for item in result.content]
+
+
+def _unspoken(result: CallToolResult, title: str) -> str:
+    """Return what a tool reports that has failed without a word: its structured content, otherwise its content."""
+    content = without_bytes([_json(item) for item in result.content if not isinstance(item, TextContent)])
+    said = result.structured_content or content
+    return f"{title} failed: {_text(said)}" if said else f"{title} failed and did not say why"
 
 
 def _json(message: BaseModel) -> Any:

@@ -223,6 +223,22 @@ def test_an_error_that_looks_like_a_closed_connection_is_the_answer_of_a_server_
     assert [attempt.outcome for attempt in failed.value.attempts] == ["error"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("error with data", 'refused the request: Internal error: {"reason": "the shelf is empty"} (code -32603)'),
+        ("error with data alone", "refused the request: the shelf is empty (code -32603)"),
+        ("fails in a structure", 'tool `read` of MCP server `fails-in-a-structure` failed: {"reason": "sold out"}'),
+        ("fails in a resource", '"text": "sold out"'),
+    ],
+)
+def test_the_reason_of_a_failure_is_told_wherever_the_server_gives_it(mode, said, orchestrator, served):
+    with pytest.raises(RunFailed) as failed:
+        run(orchestrator, served.calls_raw, mode)
+    assert said in str(failed.value)
+    assert [attempt.outcome for attempt in failed.value.attempts] == ["error"]
+
+
 def test_content_that_is_not_text_is_given_as_json(orchestrator, served):
     text, image = run(orchestrator, served.calls_raw, "image")
     assert text == {"type": "text", "text": "a dot"}

@@ -25,6 +25,10 @@ raw = {
     for mode in (
         "garbage in a call",
         "error like a closed connection",
+        "error with data",
+        "error with data alone",
+        "fails in a structure",
+        "fails in a resource",
         "image",
         "closes its output",
         "asks in the middle of a call",
