@@ -103,6 +103,7 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
     """
     given: tuple[Any, ...] = tuple(cast("Sequence[Any]", tools)) if isinstance(tools, (list, tuple)) else (tools,)
     names: set[str] = set()
+    servers: set[str] = set()
     for tool in given:
         if not isinstance(tool, (Step, Workflow, McpServer)):
             msg = (
@@ -110,6 +111,12 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
                 f"LLM, or an MCP server"
             )
             raise DefinitionError(msg)
+        if isinstance(tool, McpServer):  # whose name no model sees
+            if tool.name in servers:
+                msg = f"{title} has the MCP server `{tool.name}` twice among its tools: leave one of them out"
+                raise DefinitionError(msg)
+            servers.add(tool.name)
+            continue
         name = tool_name(tool.name)
         if name in names:
             msg = f"{title} has two tools of the name `{name}`: give one of them another name with options(name=...)"
