@@ -47,6 +47,8 @@ _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTT
 """HTTP statuses of a server that asks for patience."""
 _FINAL: Final = frozenset(range(HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR)) - _LATER
 """HTTP statuses that a server has for the first requests also the next time, if it cannot be used because of them."""
+_CLOSED: Final = "Connection closed"
+"""Message of the ``mcp`` package in an error for a connection that has ended, or ends."""
 _ROUNDS: Final = 20
 """Most times that a call is sent again because the server asked for it."""
 
@@ -113,11 +115,21 @@ class Connection:
             raise kind(f"{self._definition.title} {_reason(self._definition.url, last, error)}") from None  # noqa: EM102
 
     async def _raise_if_lost(self, error: MCPError) -> None:
+        if self._definition.url and self._is_said(error):
+            return
         await asyncio.wait([self.lost], timeout=_SETTLE)
         if self.lost.done():
             raise self.lost.result()
         if self._definition.url:
             raise ServerLost(f"the connection to {self._definition.title} ended: {error}")  # noqa: EM102
+
+    def _is_said(self, error: MCPError) -> bool:
+        """Return whether an error with the code of a connection that has ended is the server's own answer to a request.
+
+        A server that is shut down in a call answers that the connection is closed, and the outcome is unknown.
+        """
+        said = self._last.status == HTTPStatus.OK and str(error.code).encode() in self._last.tail
+        return said and error.message != _CLOSED
 
     async def _list(self) -> list[Tool]:
         """Ask for all tools, page by page."""
