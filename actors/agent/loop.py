@@ -101,7 +101,7 @@ class Agent:
     _by_name: dict[str, AgentTool] = field(init=False)
     _model: int = field(default=0, init=False)
     _calls: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]], init=False)
-    """Tool, arguments and result of each call so far."""
+    """Tool, arguments and result of each call so far. A failure stands without the label that is in the step's key."""
     _tool_list: ToolList = field(init=False)
 
     def __post_init__(self) -> None:
@@ -171,14 +171,16 @@ class Agent:
     async def _use_tools(self, transcript: Transcript, calls: Sequence[ToolCall]) -> None:
         """Call tools, all at once, and add their results in the order of the calls."""
         place = scope.get()
+        labels = [_label(call, index) for index, call in enumerate(calls)]
         if len(calls) == 1:
-            results = [await self._call(calls[0], _label(calls[0], 0))]
+            results = [await self._call(calls[0], labels[0])]
         else:
-            jobs = [_within(place, self._call(call, _label(call, index))) for index, call in enumerate(calls)]
+            jobs = [_within(place, self._call(call, label)) for call, label in zip(calls, labels, strict=True)]
             results = await asyncio.gather(*jobs)
-        for result, call in zip(results, calls, strict=True):
+        for result, call, label in zip(results, calls, labels, strict=True):
             transcript.add(result)
-            self._calls.append((call.name, call.arguments, result.text))
+            told = _without_label(result.text, label) if result.failed else result.text
+            self._calls.append((call.name, call.arguments, told))
         count = rounds(self._calls)
         if count >= STOPPED_AT:
             msg = (
@@ -257,6 +259,11 @@ def _failed(call: ToolCall, text: str) -> ToolMessage:
 def _label(call: ToolCall, index: int) -> str:
     """Return a label for a call, for keys: its own id, unless the provider gave it a strange one."""
     return call.id if _LABEL.fullmatch(call.id) else str(index + 1)
+
+
+def _without_label(text: str, label: str) -> str:
+    """Return what is told of a failure without what tells the keys of steps of one call from those of another."""
+    return re.sub(rf"\[{re.escape(label)}\]#\d+", "", text)
 
 
 def _members(value: Any) -> dict[str, Any]:

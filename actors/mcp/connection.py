@@ -1,6 +1,7 @@
 """A connection to an MCP server: its tools, and calls of them, as JSON."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncGenerator
@@ -28,6 +29,7 @@ from mcp.types import (
 )
 from pydantic import BaseModel, ValidationError
 
+from greenroom.actors.mcp.content import without_bytes
 from greenroom.actors.mcp.definition import McpDefinition
 from greenroom.actors.mcp.http import LastAnswer, http_client
 from greenroom.actors.mcp.process import LONGEST_MESSAGE, ServerLost, ServerProcess, SessionGone
@@ -45,6 +47,8 @@ _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTT
 """HTTP statuses of a server that asks for patience."""
 _FINAL: Final = frozenset(range(HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR)) - _LATER
 """HTTP statuses that a server has for the first requests also the next time, if it cannot be used because of them."""
+_CLOSED: Final = "Connection closed"
+"""Message of the ``mcp`` package in an error for a connection that has ended, or ends."""
 _ROUNDS: Final = 20
 """Most times that a call is sent again because the server asked for it."""
 
@@ -93,7 +97,7 @@ class Connection:
             self._raise_for_status(error)
             if error.code == CONNECTION_CLOSED:
                 await self._raise_if_lost(error)
-            said = _PIECE_OF_INPUT.sub("", str(error))
+            said = _refusal(error)
             raise Fatal(f"{self._definition.title} refused the request: {said} (code {error.code})") from None  # noqa: EM102
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -111,11 +115,21 @@ class Connection:
             raise kind(f"{self._definition.title} {_reason(self._definition.url, last, error)}") from None  # noqa: EM102
 
     async def _raise_if_lost(self, error: MCPError) -> None:
+        if self._definition.url and self._is_said(error):
+            return
         await asyncio.wait([self.lost], timeout=_SETTLE)
         if self.lost.done():
             raise self.lost.result()
         if self._definition.url:
             raise ServerLost(f"the connection to {self._definition.title} ended: {error}")  # noqa: EM102
+
+    def _is_said(self, error: MCPError) -> bool:
+        """Return whether an error with the code of a connection that has ended is the server's own answer to a request.
+
+        A server that is shut down in a call answers that the connection is closed, and the outcome is unknown.
+        """
+        said = self._last.status == HTTPStatus.OK and str(error.code).encode() in self._last.tail
+        return said and error.message != _CLOSED
 
     async def _list(self) -> list[Tool]:
         """Ask for all tools, page by page."""
@@ -270,6 +284,18 @@ def _fault(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'message'}: {first['msg']}"
 
 
+def _refusal(error: MCPError) -> str:
+    """Return what a server says in an error: its message and its data, which may hold what the message leaves out."""
+    data = error.data
+    more = "" if data is None or data == "" else data if isinstance(data, str) else _text(data)
+    words = [part for part in (str(error), more) if part]
+    return _PIECE_OF_INPUT.sub("", ": ".join(words) or "it did not say why")
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _described(tool: Tool) -> dict[str, Any]:
     """Return a tool as JSON: its schema as a model sees it, and its hints, whose defaults are the protocol's."""
     hints = tool.annotations
@@ -293,12 +319,19 @@ def _value(result: CallToolResult, title: str) -> Any:
     """
     texts = [item.text for item in result.content if isinstance(item, TextContent)]
     if result.is_error:
-        raise Fatal("\n".join(texts) or f"{title} failed and did not say why")
+        raise Fatal("\n".join(filter(None, texts)) or _unspoken(result, title))
     if result.structured_content is not None:
         return result.structured_content
     if len(texts) == len(result.content):
         return "\n".join(texts)
     return [_json(item) for item in result.content]
+
+
+def _unspoken(result: CallToolResult, title: str) -> str:
+    """Return what a tool reports that has failed without a word: its structured content, otherwise its content."""
+    content = without_bytes([_json(item) for item in result.content if not isinstance(item, TextContent)])
+    said = result.structured_content or content
+    return f"{title} failed: {_text(said)}" if said else f"{title} failed and did not say why"
 
 
 def _json(message: BaseModel) -> Any:

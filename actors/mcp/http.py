@@ -17,6 +17,8 @@ from greenroom.actors.mcp.process import LONGEST_MESSAGE, ServerLost
 
 _EVENTS: Final = "text/event-stream"
 _JSON: Final = "application/json"
+_TAIL: Final = 16 * 1024
+"""Bytes at the end of a response that are kept."""
 
 
 @dataclass
@@ -27,11 +29,14 @@ class LastAnswer:
         status: HTTP status; 0 if it has not answered.
         content_type: What it sent.
         in_session: Whether the message belonged to a session that the server had opened.
+        tail: The end of what it sent. Tells errors of the server from those that the ``mcp`` package makes up for a
+            connection that has ended, which have the same code.
     """
 
     status: int = 0
     content_type: str = ""
     in_session: bool = False
+    tail: bytes = b""
 
     @property
     def is_error(self) -> bool:
@@ -61,33 +66,37 @@ def http_client(title: str, headers: Mapping[str, str], last: LastAnswer) -> Asy
             last.status = response.status_code
             last.content_type = content_type
             last.in_session = "Mcp-Session-Id" in response.request.headers
+            last.tail = b""
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding != "identity":
             msg = f"{title} answered with a body compressed by {encoding}, which was not asked for"
             raise ServerLost(msg, final=True)
-        if not content_type.startswith(_EVENTS):  # the package bounds each event
-            assert isinstance(response.stream, AsyncByteStream)
-            response.stream = _Bounded(response.stream, title)
+        limit = None if content_type.startswith(_EVENTS) else LONGEST_MESSAGE  # the package bounds each event
+        assert isinstance(response.stream, AsyncByteStream)
+        response.stream = _Read(response.stream, title, limit, last)
 
     http.event_hooks["response"].append(note)
     return http
 
 
-class _Bounded(AsyncByteStream):
-    """The body of a response, up to the longest message."""
+class _Read(AsyncByteStream):
+    """The body of a response, up to the longest message, whose end is kept."""
 
-    def __init__(self, stream: AsyncByteStream, title: str) -> None:
+    def __init__(self, stream: AsyncByteStream, title: str, limit: int | None, last: LastAnswer) -> None:
         self._stream = stream
         self._title = title
+        self._limit = limit
+        self._last = last
 
     @override
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = LONGEST_MESSAGE
+        read = 0
         async for piece in self._stream:
-            left -= len(piece)
-            if left < 0:
-                msg = f"{self._title} answered with more than {LONGEST_MESSAGE // 2**20} MiB"
+            read += len(piece)
+            if self._limit is not None and read > self._limit:
+                msg = f"{self._title} answered with more than {self._limit // 2**20} MiB"
                 raise ServerLost(msg, final=True)
+            self._last.tail = (self._last.tail + piece)[-_TAIL:]
             yield piece
 
     @override

@@ -23,6 +23,7 @@ from pydantic_ai.settings import ModelSettings
 
 from greenroom.actors.models import ModelReply, ModelRequest, check_usage
 from greenroom.actors.models.answer_limit import limit_answers
+from greenroom.actors.models.characters import WholePieces, make_whole, whole
 from greenroom.actors.models.provider_errors import is_refusal, translated
 from greenroom.actors.models.provider_names import PROVIDERS, check_environment, is_own_server, library_name
 from greenroom.actors.models.transcripts import calls_of, messages_of, parameters_of, raw_of, text_of
@@ -164,16 +165,21 @@ async def _ask(
     async with model_request_stream(
         client, messages, model_settings=settings, model_request_parameters=parameters, instrument=False
     ) as stream:
+        pieces = None if on_text is None else WholePieces(on_text)
         async for event in stream:
-            if on_text is not None and (text := _text(event)):
-                on_text(text)
-        return stream.get()
+            if pieces is not None and (text := _text(event)):
+                pieces.add(text)
+        if pieces is not None:
+            pieces.end()
+        response = stream.get()
+        make_whole(response)
+        return response
 
 
 def _refusal(response: ModelResponse) -> str:
     """Return the words in which a model would not answer."""
     told = (response.provider_details or {}).get("refusal")
-    return told if isinstance(told, str) else text_of(response, None)
+    return whole(told) if isinstance(told, str) else text_of(response, None)
 
 
 def _text(event: ModelResponseStreamEvent) -> str:

@@ -55,6 +55,10 @@ def test_tokens_are_recorded_with_the_attempt_and_counted_for_the_run(orchestrat
     assert run.usage["input_tokens"] == sum(usage["input_tokens"] for usage in usages)
 
 
+def test_an_answer_with_halves_of_characters_is_recorded_with_whole_ones(orchestrator) -> None:
+    assert orchestrator.start(agents.reads_halves).result(timeout=30) == "a \N{OTTER} b \ufffd"
+
+
 def test_keys_are_those_of_the_places_where_agents_run_and_no_task_of_the_library_counts(orchestrator) -> None:
     run = orchestrator.start(agents.twice, "where?")
     assert run.result(timeout=30) == ["found otters | 2 | found seals"] * 3 + ["True"]

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from greenroom.actors.agent.tool import AgentTool
 from greenroom.actors.definitions.definitions import Definition, StepDefinition
 from greenroom.actors.definitions.json_schema import tool_schema
+from greenroom.actors.mcp.content import without_bytes
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import ToolSchema
@@ -89,6 +90,8 @@ class ServerTool:
         result: Any = await self.tool.server.call_labelled(self.tool.name, label, arguments)
         if isinstance(result, dict) and list(cast("dict[str, Any]", result)) == ["result"]:
             return cast("Json", result["result"])  # how servers wrap what is not an object
+        if isinstance(result, list):
+            return cast("Json", without_bytes(result))
         return cast("Json", result)
 
 
@@ -100,6 +103,7 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
     """
     given: tuple[Any, ...] = tuple(cast("Sequence[Any]", tools)) if isinstance(tools, (list, tuple)) else (tools,)
     names: set[str] = set()
+    servers: set[str] = set()
     for tool in given:
         if not isinstance(tool, (Step, Workflow, McpServer)):
             msg = (
@@ -107,6 +111,12 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
                 f"LLM, or an MCP server"
             )
             raise DefinitionError(msg)
+        if isinstance(tool, McpServer):  # whose name no model sees
+            if tool.name in servers:
+                msg = f"{title} has the MCP server `{tool.name}` twice among its tools: leave one of them out"
+                raise DefinitionError(msg)
+            servers.add(tool.name)
+            continue
         name = tool_name(tool.name)
         if name in names:
             msg = f"{title} has two tools of the name `{name}`: give one of them another name with options(name=...)"

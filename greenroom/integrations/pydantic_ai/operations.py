@@ -26,6 +26,7 @@ from pydantic_ai.durable_exec import (
     ToolsetValidateToolArgumentsId,
     durable_unit_scope,
 )
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.tools import RunContext
 from typing_extensions import override
@@ -33,6 +34,7 @@ from typing_extensions import override
 from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition
+from greenroom.actors.models.characters import make_whole
 from greenroom.actors.models.measured import Measured, asked
 from greenroom.integrations.pydantic_ai import places
 from greenroom.integrations.pydantic_ai.contexts import Wire
@@ -122,6 +124,8 @@ class StepOperations(RegisteredOperationBackend[StepOptions]):
             given = operation.parameter_transport.load(wire, runtime=None)
             with marked_for_retry() if kind == "llm" else disable_threads(), durable_unit_scope():
                 result = await operation.handler(given)
+            if isinstance(result, ModelResponse):
+                make_whole(result)
             written = operation.result_codec.dump(result)
             return Measured(written, usage_of(result, self._price)) if kind == "llm" else written
 

@@ -139,6 +139,9 @@ def test_the_model_is_told_in_time_nothing_is_left_and_the_next_call_works(
         ("bomb", "crash", "answered with a body compressed by gzip, which was not asked for"),
         ("wrong-id", "timeout", LATE),
         ("long-answer", "ok", "xxx"),
+        ("busy", "error", "MCP server `rogue` refused the request: the queue is full (code -32000)"),
+        ("busy-event", "error", "MCP server `rogue` refused the request: the queue is full (code -32000)"),
+        ("shut-down", "crash", "the connection to MCP server `rogue` ended: Connection closed"),
     ],
 )
 def test_the_same_holds_for_a_server_that_is_reached_by_its_url(

@@ -15,6 +15,7 @@ import pytest
 from greenroom import Fatal, Orchestrator, OutcomeUnknown, RunFailed
 from tests.acceptance import harness
 from tests.acceptance.harness import pools
+from tests.acceptance.kills.agents.test_agents import told
 from tests.support import eventually
 
 pytest.importorskip("mcp")
@@ -222,10 +223,37 @@ def test_an_error_that_looks_like_a_closed_connection_is_the_answer_of_a_server_
     assert [attempt.outcome for attempt in failed.value.attempts] == ["error"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("error with data", 'refused the request: Internal error: {"reason": "the shelf is empty"} (code -32603)'),
+        ("error with data alone", "refused the request: the shelf is empty (code -32603)"),
+        ("fails in a structure", 'tool `read` of MCP server `fails-in-a-structure` failed: {"reason": "sold out"}'),
+        ("fails in a resource", '"text": "sold out"'),
+    ],
+)
+def test_the_reason_of_a_failure_is_told_wherever_the_server_gives_it(mode, said, orchestrator, served):
+    with pytest.raises(RunFailed) as failed:
+        run(orchestrator, served.calls_raw, mode)
+    assert said in str(failed.value)
+    assert [attempt.outcome for attempt in failed.value.attempts] == ["error"]
+
+
 def test_content_that_is_not_text_is_given_as_json(orchestrator, served):
     text, image = run(orchestrator, served.calls_raw, "image")
     assert text == {"type": "text", "text": "a dot"}
     assert image == {"type": "image", "data": "aGk=", "mimeType": "image/png"}
+
+
+def test_a_model_reads_the_text_beside_an_image_and_is_spared_its_bytes(orchestrator, served):
+    handle = orchestrator.start(served.sees)
+    assert handle.result(60) == "I go on"
+    ((said, failed),) = told(handle)
+    text, image = json.loads(said)
+    assert (text, failed) == ({"type": "text", "text": "a dot"}, False)
+    assert image == {"type": "image", "data": "(2 bytes that are not shown here)", "mimeType": "image/png"}
+    step = next(step for step in handle.steps() if step.name == "read")
+    assert step.result[1]["data"] == "aGk=", "the record has the whole"
 
 
 def test_a_question_of_an_older_protocol_is_refused_with_the_reason(orchestrator, served):

@@ -90,6 +90,11 @@ def asks(*calls: tuple[str, str], tokens: int = 0) -> ModelAnswer:
     return ModelAnswer(message=AssistantMessage(calls=given), final=False, tokens=tokens)
 
 
+def asks_by_id(id_: str) -> ModelAnswer:
+    calls = (ToolCall(id=id_, name="one", arguments="{}"),)
+    return ModelAnswer(message=AssistantMessage(calls=calls), final=False, tokens=0)
+
+
 def run(model: Model, *tools: Tool, prompt: str = "go", history: Conversation | None = None, **options: Any) -> Any:
     return asyncio.run(Agent("a", tools, model, **options).run(prompt, history))
 
@@ -150,6 +155,35 @@ def test_a_circle_is_told_and_then_ended():
     assert len(tool.calls) == 5
     warned = [any(m["role"] == "user" and "3 times" in m["text"] for m in asked) for asked in model.asked]
     assert warned == [False, False, False, True, True]
+
+
+class Failing(Tool):
+    """Fails like the step of a run, whose key has the label of the call and how often that was used."""
+
+    async def call(self, label, arguments):
+        self.calls.append((label, arguments))
+        step = f"agent#1/one[{label}]#{sum(each == label for each, _ in self.calls)}"
+        msg = f"step {step}/model#1 failed after 1 attempt: ValueError: broken"
+        raise StepFailed(msg, step=step)
+
+
+@pytest.mark.parametrize("ids", [[f"call_{number}" for number in range(9)], ["c1"] * 9, [f"ä{n}" for n in range(9)]])
+def test_a_circle_of_calls_that_fail_is_noticed_although_each_has_a_step_of_its_own(ids):
+    model = Model(*[asks_by_id(each) for each in ids])
+    tool = Failing("one")
+    with pytest.raises(AgentFailed, match="goes round in circles"):
+        run(model, tool)
+    assert len(tool.calls) == 5
+
+
+def test_calls_that_fail_in_another_way_each_time_are_no_circle():
+    class Counting(Tool):
+        async def call(self, label, arguments):
+            self.calls.append((label, arguments))
+            msg = f"step agent#1/one[{label}]#1 failed after 1 attempt: ValueError: {len(self.calls)} of 9 are ready"
+            raise StepFailed(msg)
+
+    assert run(Model(*[asks_by_id(f"call_{n}") for n in range(9)], "well"), Counting("one")) == "well"
 
 
 def test_an_agent_that_does_not_answer_ends():

@@ -248,6 +248,13 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
     # chat completions
     ("completions", "answers"): chat("Hello, ", "world."),
     ("completions", "gpt-4o-mini"): chat("Hello, ", "world.", model="gpt-4o-mini-2024-07-18"),
+    ("completions", "halves"): chat("a \ud83e", "\udda6 b", " \ud83d c", " \ud83d"),
+    ("completions", "call-in-halves"): stream(
+        chunk(call("search", '{"query": "\ud83e')),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": '\udda6"}'}}]}),
+        chunk(finish="tool_calls"),
+        "[DONE]",
+    ),
     ("completions", "unmeasured"): chat("Hello.", model="gpt-4o-mini-2024-07-18", usage=None),
     ("completions", "counts-too-much"): chat("Hello.", usage={**USAGE, "prompt_tokens": 10**30}),
     ("completions", "counts-nothing"): chat("Hello.", model="gpt-4o-mini-2024-07-18", usage=dict.fromkeys(USAGE, 0)),
@@ -335,6 +342,7 @@ SEARCH = {
 }
 BEHAVIOURS |= {
     ("responses", "answers"): responses("Hello, ", "world.", last=COMPLETED),
+    ("responses", "halves"): responses("a \ud83e", "\udda6 b", " \ud83d c", " \ud83d", last=COMPLETED),
     ("responses", "unfinished"): responses("Hello, ", last=None),
     ("responses", "truncated"): responses("Hello, ", last=INCOMPLETE),
     ("responses", "error-event"): responses("Hel", last=FAILED),
@@ -401,6 +409,7 @@ BROKEN_USE = block(
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 BEHAVIOURS |= {
     ("messages", "answers"): message(*text(0, "Hello, ", "world.")),
+    ("messages", "halves"): message(*text(0, "a \ud83e", "\udda6 b", " \ud83d c", " \ud83d")),
     ("messages", "unfinished"): message(*text(0, "Hello, "), stop=None),
     ("messages", "truncated"): message(*text(0, "Hello, "), stop="max_tokens"),
     ("messages", "refuses"): message(*text(0, "I can"), stop="refusal"),

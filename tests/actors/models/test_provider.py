@@ -273,6 +273,19 @@ def test_a_whole_answer_has_its_text_and_usage_and_its_pieces_are_told(server, n
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("name", ["openai-chat:halves", "openai-responses:halves", "anthropic:halves"])
+def test_an_emoji_that_comes_in_halves_is_joined_and_a_lone_half_is_replaced(server, name) -> None:
+    pieces: list[str] = []
+    reply = ask(name, on_text=pieces.append)
+    assert reply.text == "a \N{OTTER} b \ufffd c \ufffd"
+    assert pieces == ["a ", "\N{OTTER} b", " \ufffd c", " ", "\ufffd"]
+
+
+def test_arguments_that_come_in_halves_of_an_emoji_are_joined(server) -> None:
+    (call,) = ask("openai-chat:call-in-halves", tools=(SEARCH,)).calls
+    assert json.loads(call.arguments) == {"query": "\N{OTTER}"}
+
+
 @pytest.mark.parametrize("provider", ["ollama", "vllm"])
 def test_servers_that_speak_chat_need_an_address_alone(server, monkeypatch, provider) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")

@@ -58,6 +58,17 @@ def call(name: str, id: str, **args: Any) -> ToolCallPart:  # noqa: A002  the li
     return ToolCallPart(name, args, tool_call_id=id)
 
 
+# ---------------------------------------------------------------- an answer with half a character
+
+
+halves = Agent(script("a \ud83e\udda6 b \ud83d"), name="halves", capabilities=[GreenroomDurability()])
+
+
+@workflow
+async def reads_halves() -> str:
+    return (await halves.run("go")).output
+
+
 # ---------------------------------------------------------------- two tools, one after the other and at once
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel
 
-from greenroom import LLM, DefinitionError, MockModel, evaluator, tool, workflow
+from greenroom import LLM, DefinitionError, MockModel, evaluator, mcp, tool, workflow
 from greenroom.messages.core.json_text import plain
 from greenroom.workflows.authoring.agent_tools import CallableTool, tool_name
 
@@ -42,6 +42,9 @@ def load(van: str, /, *numbers: int, **weights: float) -> str:
 async def inquire(question: str) -> str:
     """Ask around."""
     return question
+
+
+shop = mcp("deliver", command=["a-shop"])
 
 
 @evaluator
@@ -101,6 +104,7 @@ def test_names_are_what_providers_accept():
         ({"tools": [len]}, "a tool is a function with @tool or @workflow"),
         ({"tools": ["deliver"]}, "a tool is a function with @tool or @workflow"),
         ({"tools": [deliver, deliver]}, "two tools of the name `deliver`"),
+        ({"tools": [shop, shop]}, "has the MCP server `deliver` twice among its tools: leave one of them out"),
         ({"tools": [deliver, inquire.fn]}, "a tool is a function with @tool or @workflow"),
         ({"max_turns": 0}, "max_turns=0"),
         ({"max_turns": True}, "max_turns=True"),
@@ -114,6 +118,10 @@ def test_what_an_agent_cannot_have(options, sentence):
     with pytest.raises(DefinitionError) as caught:
         LLM("agent", **options)
     assert sentence in str(caught.value)
+
+
+def test_a_server_may_have_the_name_of_a_tool_as_models_do_not_see_it():
+    assert LLM("agent", tools=[shop, deliver]).name == "agent"
 
 
 def test_what_asks_for_approval():

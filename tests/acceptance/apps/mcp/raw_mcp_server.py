@@ -12,6 +12,17 @@ from typing import Any
 MODE = sys.argv[1]
 TOOL = {"name": "read", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}}
 
+LOG = {"type": "resource", "resource": {"uri": "file:///log", "text": "sold out"}}
+FAILURES: dict[str, dict[str, Any]] = {
+    "error like a closed connection": {"error": {"code": -32000, "message": "the shop is closed"}},
+    "error with data": {
+        "error": {"code": -32603, "message": "Internal error", "data": {"reason": "the shelf is empty"}}
+    },
+    "error with data alone": {"error": {"code": -32603, "message": "", "data": "the shelf is empty"}},
+    "fails in a structure": {"result": {"content": [], "structuredContent": {"reason": "sold out"}, "isError": True}},
+    "fails in a resource": {"result": {"content": [LOG], "isError": True}},
+}
+
 
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
@@ -34,8 +45,8 @@ def handle(request: dict[str, Any]) -> None:
         case "tools/call" if MODE == "garbage in a call":
             say("debug: writing to the wrong stream")
             time.sleep(1000)
-        case "tools/call" if MODE == "error like a closed connection":
-            answer(request, error={"code": -32000, "message": "the shop is closed"})
+        case "tools/call" if MODE in FAILURES:
+            answer(request, **FAILURES[MODE])
         case "tools/call" if MODE == "image":
             content = [{"type": "text", "text": "a dot"}, {"type": "image", "data": "aGk=", "mimeType": "image/png"}]
             answer(request, result={"content": content})

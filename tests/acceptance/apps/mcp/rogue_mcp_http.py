@@ -132,6 +132,11 @@ class Rogue(BaseHTTPRequestHandler):
                 self.answer({"id": 10_000}, result={"content": [{"type": "text", "text": "written"}]})
             case "long-answer":
                 self.answer(request, result={"content": [{"type": "text", "text": "x" * (3 * 2**20)}]}, events=True)
+            case "busy" | "busy-event":
+                error = {"code": -32000, "message": "the queue is full"}  # the code of a connection that has ended
+                self.answer(request, error=error, events=mode == "busy-event")
+            case "shut-down":
+                self.answer(request, error={"code": -32000, "message": "Connection closed"})
             case status:
                 self.respond(int(status), b"no")
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from greenroom import OutcomeUnknown, StepFailed, mcp, workflow
+from greenroom import LLM, OutcomeUnknown, StepFailed, mcp, workflow
+from tests.acceptance.apps.agents.agents import asks, model
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 RAW = Path(__file__).with_name("raw_mcp_server.py")
@@ -24,11 +25,23 @@ raw = {
     for mode in (
         "garbage in a call",
         "error like a closed connection",
+        "error with data",
+        "error with data alone",
+        "fails in a structure",
+        "fails in a resource",
         "image",
         "closes its output",
         "asks in the middle of a call",
     )
 }
+
+
+seeing = LLM("seeing", tools=[raw["image"]], model=model(asks(("read", "{}")), "I go on"))
+
+
+@workflow
+async def sees() -> str:
+    return await seeing("Look at it.")
 
 
 @workflow
