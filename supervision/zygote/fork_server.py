@@ -27,7 +27,6 @@ from greenroom.messages.core.message import Message
 from greenroom.messages.core.source_mark import source_mark
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process.child_setup import become_worker, reset_signals, run_worker, take_environment
-from greenroom.supervision.process.refused_resource import with_remedy
 from greenroom.supervision.zygote import exec_worker
 from greenroom.supervision.zygote.app_loader import Import, load_app, resolve
 from greenroom.supervision.zygote.messages import (
@@ -184,6 +183,8 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
+            from greenroom.supervision.process.refused_resource import with_remedy  # noqa: PLC0415  few need it
+
             self.say(LaunchFailed(id=launch.id, reason=f"the kernel refused another process: {with_remedy(error)}"))
         else:
             if pid == 0:
