@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from greenroom.actors.api.signal import signal
     from greenroom.actors.api.step_context import current
     from greenroom.actors.models import Model, ModelReply, ModelRequest
-    from greenroom.actors.models.mock import MockModel
+    from greenroom.actors.models.embedded.mock import MockModel
     from greenroom.messages.core.errors import (
         AgentFailed,
         ApprovalClosed,
@@ -217,7 +217,7 @@ _HOMES = {
     "Approval": "messages.records.approvals",
     "approve": "actors.api.approve",
     "AssistantMessage": "messages.transcript",
-    "MockModel": "actors.models.mock",
+    "MockModel": "actors.models.embedded.mock",
     "Model": "actors.models",
     "ModelReply": "actors.models",
     "ModelRequest": "actors.models",

@@ -34,7 +34,7 @@ _MODULES: Final = (
     "worker.tool",
     "worker.models.llm",
     "worker.evaluator",
-    "models.mock",
+    "models.embedded.mock",
     "models.price",
 )
 _TOKEN: Final = "1:1"  # noqa: S105  the identity of an attempt, not a secret

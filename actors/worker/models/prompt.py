@@ -102,7 +102,7 @@ def resolve_model(model: str | Model | None, owner: str) -> Model:
     if not name:
         return cast("Model", model)
     if name == EMBEDDED:
-        from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  real models do not need it
+        from greenroom.actors.models.embedded.mock import MockModel  # noqa: PLC0415  real models do not need it
 
         return MockModel()
     from greenroom.actors.models.provider import ProviderModel  # noqa: PLC0415  its library is large

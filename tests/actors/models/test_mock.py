@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from greenroom.actors.models import ModelReply, ModelRequest
-from greenroom.actors.models.extract import read_prompt, shorten
-from greenroom.actors.models.mock import MockModel
+from greenroom.actors.models.embedded.extract import read_prompt, shorten
+from greenroom.actors.models.embedded.mock import MockModel
 from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.errors import RetryAfter
 

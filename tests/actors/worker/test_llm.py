@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom.actors.models import Model, ModelReply, ModelRequest, check_model
-from greenroom.actors.models.mock import MockModel
+from greenroom.actors.models.embedded.mock import MockModel
 from greenroom.actors.worker.models.prompt import ask, request_of, resolve_model
 from greenroom.actors.worker.models.text_stream import JOIN
 from greenroom.messages.core.errors import DefinitionError

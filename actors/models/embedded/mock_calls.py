@@ -7,8 +7,8 @@ from typing import Any, Final, cast
 from pydantic_core import to_json
 
 from greenroom.actors.models import ModelRequest
-from greenroom.actors.models.extract import read_prompt, words
-from greenroom.actors.models.filling import Filler
+from greenroom.actors.models.embedded.extract import read_prompt, words
+from greenroom.actors.models.embedded.filling import Filler
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.transcript import ToolCall, ToolMessage, ToolSchema, TranscriptMessage, UserMessage
 

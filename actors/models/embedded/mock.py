@@ -16,9 +16,9 @@ from typing import Final, Literal
 from pydantic import BaseModel
 
 from greenroom.actors.models import ModelReply, ModelRequest
-from greenroom.actors.models.extract import Material, rank, read_prompt
-from greenroom.actors.models.filling import Filler
-from greenroom.actors.models.mock_calls import mock_calls, tool_results
+from greenroom.actors.models.embedded.extract import Material, rank, read_prompt
+from greenroom.actors.models.embedded.filling import Filler
+from greenroom.actors.models.embedded.mock_calls import mock_calls, tool_results
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.messages.core.message import Shown

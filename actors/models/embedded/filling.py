@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from greenroom.actors.models.extract import Material, keywords, rank, shorten, words
+from greenroom.actors.models.embedded.extract import Material, keywords, rank, shorten, words
 from greenroom.messages.core.message import Shown
 
 _NUMBER: Final = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
