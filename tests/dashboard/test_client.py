@@ -44,7 +44,7 @@ OWN = {
     "home",
     "hurry",
     "leave",
-    "on_slow_import",
+    "on_delay",
     "peek",
     "until_sent",
     "watch",

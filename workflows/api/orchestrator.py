@@ -259,14 +259,17 @@ class Orchestrator(BaseOrchestrator):
         self.check_alive()
         return self._engine.leave(run_ids)
 
-    def on_slow_import(self, listener: Callable[[str, str], None]) -> None:
-        """Call ``listener`` when the import of an app takes more than two seconds, and at intervals after that.
+    def on_delay(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` when something holds up runs without ending them.
+
+        That is the import of an app which takes more than two seconds, again at intervals after that, and a pool that
+        cannot start workers.
 
         Args:
-            listener: Called with the app, and a sentence with the duration and the line it has reached. It is called
+            listener: Called with a sentence, for an import with its duration and the line it has reached. It is called
                 on a thread of the orchestrator and must not block.
         """
-        self._engine.slow_imports.listen(lambda app, slow: listener(app, slow.sentence()))
+        self._engine.on_delay(listener)
 
     def peek(self, run_id: str) -> "Snapshot | None":
         """Return a copy of a run's state in memory; None if it is not in memory. For tests.

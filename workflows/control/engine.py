@@ -5,7 +5,7 @@ import itertools
 import os
 import random
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
@@ -98,6 +98,8 @@ class Engine:
         """The imports that take long at this time."""
         self._shortages: dict[PoolKey, str] = {}
         """Why pools cannot start workers at this time. Written on the reactor's thread, read by all."""
+        self._on_shortage: list[Callable[[str], None]] = []
+        """Called with the sentence about a pool that cannot start workers, on the reactor's thread."""
         self.slow_imports.listen(lambda app, slow: logger.warning("{} {}", app, slow.sentence()))
         self.place = opening.place
         self.home = opening.home
@@ -218,6 +220,8 @@ class Engine:
         _log_worker(event)
         if event.kind == "short":
             self._shortages[event.pool] = event.detail
+            for listener in tuple(self._on_shortage):
+                listener(event.detail)
         elif event.kind in {"ready", "degraded"}:
             self._shortages.pop(event.pool, None)
         if event.kind in OF_POOLS and not self.closed:
@@ -227,6 +231,11 @@ class Engine:
         """Return what holds up the runs of an app that is not in the journal; None for nothing. Thread-safe."""
         short = (why for pool, why in list(self._shortages.items()) if pool.app == app)
         return self.slow_imports.sentence(app) or next(short, None)
+
+    def on_delay(self, listener: Callable[[str], None]) -> None:
+        """See ``Orchestrator.on_delay``. Thread-safe."""
+        self.slow_imports.listen(lambda app, slow: listener(f"{app} {slow.sentence()}"))
+        self._on_shortage.append(listener)
 
     def _working(self) -> bool:
         """Return whether pools have work that needs no alarm to go on. Reactor thread only."""

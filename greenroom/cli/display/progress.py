@@ -154,9 +154,12 @@ def follow(run: Followed) -> Generator[None]:
         started.join(5.0)
 
 
-def tell_of_slow_imports(orchestrator: "Orchestrator") -> None:
-    """Print a note on stderr when the import of an app is slow, with the line it is at."""
-    orchestrator.on_slow_import(lambda app, what: note(f"{app} {what}"))
+def tell_of_delays(orchestrator: "Orchestrator") -> None:
+    """Print a note on stderr when the import of an app is slow, with the line it is at, or a pool cannot start workers.
+
+    See ``Orchestrator.on_delay``.
+    """
+    orchestrator.on_delay(note)
 
 
 def _follow(run: Followed, progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place

@@ -36,11 +36,11 @@ def host(settings: Settings, request: RunRequest, started: Callable[[list[str]],
         GreenroomError: The run could not be started.
     """
     with open_orchestrator(settings, output=not request.quiet, imports=request.imports) as orchestrator:
-        from greenroom.cli.display.progress import tell_of_slow_imports  # beside the first zygote, which imports too
+        from greenroom.cli.display.progress import tell_of_delays  # beside the first zygote, which imports too
         from greenroom.cli.hosting.log_file import log_to_home
 
         log_to_home(orchestrator.home, secrets=request.imports.secrets())
-        tell_of_slow_imports(orchestrator)
+        tell_of_delays(orchestrator)
         run = _begin(orchestrator, request)
         if started is not None:
             started([run.id])

@@ -51,7 +51,7 @@ ONLY_PLAIN = {
     "peek": "is for tests",
     "announce": "is for the server",
     "check_alive": "does not block",
-    "on_slow_import": "does not block, and is called on a thread of the orchestrator's",
+    "on_delay": "does not block, and is called on a thread of the orchestrator's",
     "home": "does not block once it is open",
     "hurry": "is for the twin's close",
 }

@@ -31,13 +31,17 @@ def test_the_record_of_a_run_and_the_end_of_patience_say_why_it_gets_no_worker(
         return spawn(self, spec, listener)
 
     monkeypatch.setattr(ZygoteBackend, "spawn", refuse)
+    heard: list[str] = []
     with Orchestrator(":memory:", home=tmp_path / "home") as orchestrator:
+        orchestrator.on_delay(heard.append)
         run = orchestrator.start(authoring.sequential, 1)
         eventually(lambda: orchestrator.reads.run(run.id).reason, 30, what="the run's reason")
         with pytest.raises(TimeoutError, match=f"it goes on and is running now: {SENTENCE}"):
             run.result(timeout=0)
         with pytest.raises(TimeoutError, match=f"it goes on and is running now: {SENTENCE}"):
             asyncio.run(run.aio.result(timeout=0.01))
+        assert re.match(SENTENCE, heard[0])
+        assert "`ulimit -n 65536`" in heard[0]
         exhausted = False
         assert run.result(timeout=60) == [1, 2, 4, 8]
         assert orchestrator.reads.run(run.id).reason is None

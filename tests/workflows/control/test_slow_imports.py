@@ -20,17 +20,15 @@ def test_the_record_of_a_run_says_that_it_waits_for_its_import_and_where_that_is
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     monkeypatch.setenv("BLOCKED_GATE", str(gate))
-    heard: list[tuple[str, str]] = []
+    heard: list[str] = []
     pools = {"program": Pool(size=1, backend=backend)}  # type: ignore[arg-type]
     with Orchestrator(":memory:", home=tmp_path / "home", pools=pools) as orchestrator:
-        orchestrator.on_slow_import(lambda app, sentence: heard.append((app, sentence)))
+        orchestrator.on_delay(heard.append)
         run = orchestrator.start(blocked.after)
         eventually(lambda: re.fullmatch(SENTENCE, orchestrator.runs()[0].reason or ""), 30, what="the run's reason")
         assert orchestrator.reads.run(run.id).reason is not None
         assert re.fullmatch(SENTENCE, orchestrator.tree().children[0].detail)
-        app, sentence = heard[-1]
-        assert app == blocked.after.definition.app
-        assert re.fullmatch(SENTENCE, sentence)
+        assert re.fullmatch(f"{re.escape(blocked.after.definition.app)} {SENTENCE}", heard[-1])
         monkeypatch.delenv("BLOCKED_GATE")  # where each worker imports the app by itself, the others go on
         gate.write_text("open")
         assert run.result(timeout=60) == 7

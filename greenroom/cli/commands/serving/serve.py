@@ -80,7 +80,7 @@ def serve(
             read_origin(origin)
         except ValueError as error:  # checked before anything is started
             raise click.BadParameter(str(error), param_hint="--allow-origin") from error
-    from greenroom.cli.display.progress import tell_of_slow_imports
+    from greenroom.cli.display.progress import tell_of_delays
     from greenroom.cli.display.serve_news import told
     from greenroom.cli.hosting.log_file import log_to_home
     from greenroom.cli.hosting.ownership import open_orchestrator, settle
@@ -95,7 +95,7 @@ def serve(
 
     try:
         with told(), settle(settings, become, become) as orchestrator:
-            tell_of_slow_imports(orchestrator)
+            tell_of_delays(orchestrator)
             for app in apps:  # an app that cannot be loaded is reported now, not at its first start
                 check(orchestrator.send(ShowApp(app=app)))
             with Server(orchestrator, apps, host=host, port=port, allow_origins=origins, mcp=mcp) as server:

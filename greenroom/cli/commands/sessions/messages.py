@@ -86,11 +86,11 @@ def _send(settings: Settings, command: "TellSession") -> "Reply":
                 settings.home, command, None if patience is None else patience + control_socket.ASK_TIMEOUT
             )
         )
-    from greenroom.cli.display.progress import tell_of_slow_imports
+    from greenroom.cli.display.progress import tell_of_delays
     from greenroom.cli.hosting.log_file import log_to_home
     from greenroom.cli.hosting.ownership import open_orchestrator
 
     with open_orchestrator(settings) as orchestrator:
         log_to_home(orchestrator.home)
-        tell_of_slow_imports(orchestrator)
+        tell_of_delays(orchestrator)
         return check(orchestrator.send(command))
