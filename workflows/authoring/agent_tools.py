@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final, cast
 
@@ -68,14 +68,21 @@ _schema: Final = cache(tool_schema)
 
 @dataclass(frozen=True)
 class ServerTool:
-    """A tool of an MCP server as a tool of an agent. The server checks the arguments."""
+    """A tool of an MCP server as a tool of an agent. The server checks the arguments.
+
+    Attributes:
+        tool: The tool.
+        qualified: Whether the model sees the server's name before that of the tool, as another tool has the same.
+    """
 
     tool: McpTool
+    qualified: bool = False
 
     @property
     def schema(self) -> ToolSchema:
         """See ``AgentTool``."""
-        return self.tool.schema.model_copy(update={"name": tool_name(self.tool.name)})
+        name = f"{self.tool.server.name}_{self.tool.name}" if self.qualified else self.tool.name
+        return self.tool.schema.model_copy(update={"name": tool_name(name)})
 
     def read(self, arguments: dict[str, Any]) -> dict[str, Json]:
         """See ``AgentTool``."""
@@ -128,27 +135,32 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
 async def agent_tools(given: Sequence[Any], title: str) -> list[AgentTool]:
     """Return the tools as an agent calls them, those of servers included.
 
+    A server's tool that has the name of another tool gets the server's name before its own.
+
     Raises:
-        DefinitionError: A server has a tool with the name of another tool.
+        DefinitionError: Two tools have the same name even so, such as two of one server.
     """
-    found: list[AgentTool] = []
-    listed: list[McpTool] = []
+    found: list[CallableTool | ServerTool] = []
     for each in given:
-        if isinstance(each, McpServer):
-            tools = await each.tools()
-            listed += tools
-            found += map(ServerTool, tools)
-        else:
-            found.append(CallableTool(each))
-    twice = sorted(name for name, number in Counter(tool.schema.name for tool in found).items() if number > 1)
-    if twice:
-        those = [f"`{each.name}` of {each.server.definition.title}" for each in listed if tool_name(each.name) in twice]
+        found += map(ServerTool, await each.tools()) if isinstance(each, McpServer) else [CallableTool(each)]
+    twice = _twice(found)
+    told = [
+        replace(each, qualified=each.schema.name in twice) if isinstance(each, ServerTool) else each for each in found
+    ]
+    if _twice(told):
+        listed = [each.tool for each in found if isinstance(each, ServerTool) and each.schema.name in twice]
+        those = [f"`{each.name}` of {each.server.definition.title}" for each in listed]
         msg = (
             f"{title} has more than one tool of the name {', '.join(map(repr, twice))}, as a model would see them: "
             f"leave one of them out. From servers come {', '.join(those)}"
         )
         raise DefinitionError(msg)
-    return found
+    return list(told)
+
+
+def _twice(tools: Sequence[AgentTool]) -> list[str]:
+    """Return the names that several tools have."""
+    return sorted(name for name, number in Counter(tool.schema.name for tool in tools).items() if number > 1)
 
 
 def tool_name(name: str) -> str:

@@ -256,6 +256,13 @@ def test_a_model_reads_the_text_beside_an_image_and_is_spared_its_bytes(orchestr
     assert step.result[1]["data"] == "aGk=", "the record has the whole"
 
 
+def test_tools_of_the_same_name_are_told_apart_by_their_servers(orchestrator, served):
+    handle = orchestrator.start(served.chooses)
+    assert handle.result(60) == "I go on"
+    assert told(handle) == [("content of a", False), ("content of b", False), ("c of no server", False)]
+    assert sorted(step.name for step in handle.steps() if "read_file" in step.key) == ["read_file"] * 3
+
+
 def test_a_question_of_an_older_protocol_is_refused_with_the_reason(orchestrator, served):
     assert "protocol 2026-07-28" in run(orchestrator, served.calls_raw, "asks in the middle of a call")
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from greenroom import LLM, OutcomeUnknown, StepFailed, mcp, workflow
+from greenroom import LLM, OutcomeUnknown, StepFailed, mcp, tool, workflow
 from tests.acceptance.apps.agents.agents import asks, model
 
 SERVER = Path(__file__).with_name("mcp_server.py")
@@ -42,6 +42,29 @@ seeing = LLM("seeing", tools=[raw["image"]], model=model(asks(("read", "{}")), "
 @workflow
 async def sees() -> str:
     return await seeing("Look at it.")
+
+
+@tool
+def read_file(path: str) -> str:
+    """Read a file without a server."""
+    return f"{path} of no server"
+
+
+choosing = LLM(
+    "choosing",
+    tools=[server, hasty, read_file],
+    model=model(
+        asks(
+            ("served_read_file", '{"path": "a"}'), ("hasty_read_file", '{"path": "b"}'), ("read_file", '{"path": "c"}')
+        ),
+        "I go on",
+    ),
+)
+
+
+@workflow
+async def chooses() -> str:
+    return await choosing("Read them all.")
 
 
 @workflow
