@@ -248,7 +248,7 @@ def test_an_app_that_starts_threads_is_not_forked_and_told_so_once(make_scene: C
 
     scene.run(story())
     (sentence,) = told
-    assert sentence in repr(scene.backend)
+    assert sentence in scene.backend.detail
     assert re.search(r"threaded starts a thread .*\(napper\).*each worker imports the app by itself", sentence)
 
 
