@@ -34,12 +34,12 @@ def assert_uncharged(run: Any) -> None:
 
 
 def assert_found(run: Any, near: int = 2) -> None:
-    """The step was near some deaths, ran alone below a zygote of its own, killed that too, and was set aside."""
+    """The step was near some deaths, ran alone below zygotes of its own, killed two of those, and was set aside."""
     (step,) = [step for step in run.steps() if step.name == "kill"]
-    assert [attempt.outcome for attempt in step.attempts] == ["crash"] * (near + 1)
-    assert [attempt.exit.kind for attempt in step.attempts] == ["backend_lost"] * (near + 1)
+    assert [attempt.outcome for attempt in step.attempts] == ["crash"] * (near + 2)
+    assert [attempt.exit.kind for attempt in step.attempts] == ["backend_lost"] * (near + 2)
     ends = [stored.event for stored in run.events() if stored.event.type == "attempt.ended"]
-    assert [event.charged for event in ends if event.key == step.key] == [False] * near + [True]
+    assert [event.charged for event in ends if event.key == step.key] == [False] * near + [True] * 2
     (failed,) = [stored.event for stored in run.events() if stored.event.type == "step.failed"]
     assert failed.reason == "quarantined"
 
@@ -76,7 +76,7 @@ def test_a_step_that_kills_its_zygote_is_found_and_its_neighbours_go_on(crowded:
 def test_a_step_that_kills_its_zygote_while_nothing_else_runs_is_found_as_soon(
     tmp_path: Path, home: Path, mark: str, deed: str
 ):
-    """Its third zygote, which starts at once, dies within moments of the second."""
+    """Its further zygotes, which start at once, die within moments of one another."""
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
         run = orchestrator.start(parricide.killer, deed)
         with pytest.raises(RunFailed, match="died with the process that forked it"):
@@ -96,7 +96,7 @@ def test_what_is_known_of_a_step_survives_the_orchestrator(tmp_path: Path, home:
             second.get(run_id).result(90)
         (step,) = second.get(run_id).steps()
         lost = [attempt.exit.kind for attempt in step.attempts]
-        assert 3 <= lost.count("backend_lost") <= 4, lost
+        assert 4 <= lost.count("backend_lost") <= 5, lost
 
 
 @pytest.mark.timeout(180)
@@ -146,7 +146,7 @@ with Orchestrator(sys.argv[1], pools={"tool": Pool(size=8)}) as orchestrator:
     try:
         run.result(90)
     except RunFailed as error:
-        assert_found(run, near=len(run.steps()[0].attempts) - 1)
+        assert_found(run, near=len(run.steps()[0].attempts) - 2)
         print("found after", len(run.steps()[0].attempts))
 """
 
@@ -171,4 +171,4 @@ def test_a_step_that_kills_every_process_it_may_is_found_where_the_orchestrator_
         timeout=150,
         check=False,
     )
-    assert done.stdout in {"found after 3\n", "found after 4\n"}, done.stdout + done.stderr
+    assert done.stdout in {"found after 4\n", "found after 5\n"}, done.stdout + done.stderr

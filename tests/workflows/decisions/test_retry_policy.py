@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
-from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.core.failures import Exit, Failure, Outcome
 from greenroom.messages.events.events import StepScheduled
 from greenroom.messages.options.policy import Retry, StepOptions
 from greenroom.workflows.decisions.steps.retry_policy import Again, GiveUp, PastAttempt, next_attempt
@@ -45,6 +45,30 @@ POLICIES = st.builds(
     within=st.none() | st.floats(0.001, 1e6),
 )
 OPTIONS = st.builds(StepOptions, retry=POLICIES, crash_attempts=st.integers(1, 5), once=st.booleans())
+
+
+LOST = Failure(outcome="crash", exit=Exit(kind="backend_lost"))
+NEAR = PastAttempt("crash", charged=False, failure=LOST)
+ALONE = PastAttempt("crash", failure=LOST)
+
+
+@pytest.mark.parametrize(
+    ("history", "answer"),
+    [
+        ([NEAR, NEAR], Again),
+        ([NEAR, NEAR, ALONE], Again),
+        ([NEAR, NEAR, ALONE, NEAR], Again),
+        ([NEAR, NEAR, ALONE, ALONE], GiveUp),
+        ([ALONE, ALONE], Again),
+        ([ALONE, ALONE, ALONE], GiveUp),
+    ],
+)
+def test_one_zygote_that_died_with_one_step_alone_may_have_been_killed_by_others(
+    history: list[PastAttempt], answer: type[Again | GiveUp]
+) -> None:
+    found = next_attempt(StepOptions(retry=Retry(attempts=10)), history, 0.0, 0.5)
+    assert isinstance(found, answer)
+    assert isinstance(found, Again) or found.reason == "quarantined"
 
 
 @given(OPTIONS, HISTORIES, st.floats(0, 1e6), UNITS)

@@ -12,6 +12,9 @@ from greenroom.messages.options.policy import MAX_DELAY, ExceptionNames, Retry, 
 
 SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next crash has one possible cause."""
+CONVICTED_AFTER: Final = 2
+"""Zygotes that a step must lose while it alone runs below them until it counts as the cause of earlier deaths too.
+Someone else may have killed one of them."""
 
 
 @frozen
@@ -68,7 +71,7 @@ def next_attempt(options: StepOptions, history: Sequence[PastAttempt], elapsed: 
         return GiveUp("unknown" if _cut_off(last) else "exhausted")
     charged = [past for past in history if past.charged]
     crashes = sum(past.outcome == "crash" for past in charged)
-    if last.charged and _took_zygote(last):  # it ran alone, so it caused the earlier ones too
+    if last.charged and sum(map(_took_zygote, charged)) >= CONVICTED_AFTER:  # it caused the earlier deaths too
         crashes += sum(_took_zygote(past) for past in history if not past.charged)
     solo = crashes >= SOLO_AFTER
     if not last.charged:
