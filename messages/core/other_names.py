@@ -317,7 +317,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         ("environment environ", "it is `env=`, the names of variables"),
         ("folder workdir working_dir", "it is `cwd=`"),
         ("require_approval", "it is `approve=`"),
-        (_RETRIES[0], _RETRIES[1]),
+        _RETRIES,
     ),
 }
 """Hints for options, by the function or class that they were given to."""
@@ -345,8 +345,7 @@ def refuse_options(of: str, unknown: Iterable[str], known: Iterable[str] | None,
 def with_hints(called: C, /) -> C:
     """Decorate a function or class that is called with options, so that an unknown one is refused with a hint.
 
-    Raises:
-        TypeError: Raised by what is returned, as Python does, and before anything else is checked.
+    What is returned raises ``TypeError`` for such an option, as Python does, before it looks at the others.
     """
     target: Any = called
     function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # of the class

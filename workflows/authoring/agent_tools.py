@@ -118,7 +118,7 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
                 f"LLM, or an MCP server"
             )
             raise DefinitionError(msg)
-        if isinstance(tool, McpServer):  # whose name no model sees
+        if isinstance(tool, McpServer):  # whose name a model sees at most before that of a tool
             if tool.name in servers:
                 msg = f"{title} has the MCP server `{tool.name}` twice among its tools: leave one of them out"
                 raise DefinitionError(msg)
