@@ -1,12 +1,13 @@
 """The content of a result as a model reads it: with text, and without the bytes of images and other files."""
 
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 _FILES: Final = frozenset({"image", "audio"})
 """Types of items whose ``data`` are bytes in Base64."""
 
 
-def without_bytes(content: list[Any]) -> list[Any]:
+def without_bytes(content: Sequence[Any]) -> list[Any]:
     """Return content in which the bytes of images, recordings and other files are replaced by their number.
 
     A model would be given the start and the end of long bytes as text, of which it can read nothing.

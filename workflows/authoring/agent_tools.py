@@ -98,7 +98,7 @@ class ServerTool:
         if isinstance(result, dict) and list(cast("dict[str, Any]", result)) == ["result"]:
             return cast("Json", result["result"])  # how servers wrap what is not an object
         if isinstance(result, list):
-            return cast("Json", without_bytes(cast("list[Any]", result)))
+            return cast("Json", without_bytes(cast("Sequence[Any]", result)))
         return cast("Json", result)
 
 
