@@ -13,9 +13,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Never
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -23,9 +23,24 @@ if TYPE_CHECKING:
 AGAIN: Final = 0.005
 """Seconds until an interrupt is raised again that nobody could catch, or that did not wake the main thread."""
 TOGETHER: Final = 0.2
-"""Seconds in which one SIGTERM more is the same one: timeout(1) sends it to the process and then to its whole group."""
+"""Seconds in which one signal more is the same one: timeout(1) sends it to the process and then to its whole group."""
 WAKE: Final = signal.SIGURG
 """Signal that interrupts the main thread's wait, and by itself does nothing."""
+
+
+def on_first(act: Callable[[int], object]) -> Callable[[int, object], None]:
+    """Return a handler that calls ``act`` with the number of a signal once; a later one ends the process at once."""
+    heard: set[int] = set()
+
+    def handle(number: int, _frame: object) -> None:
+        if number in heard:  # while this function waits below
+            return
+        heard.add(number)
+        time.sleep(TOGETHER)
+        signal.signal(number, signal.SIG_DFL)
+        act(number)
+
+    return handle
 
 
 @contextmanager
@@ -39,12 +54,8 @@ def heard_ends() -> Generator[list[int]]:
     """
     told: list[int] = []
 
-    def end(number: int, _frame: object) -> None:
-        if told:  # while this function waits below
-            return
+    def end(number: int) -> Never:
         told.append(number)
-        time.sleep(TOGETHER)
-        signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     def hook(unraisable: "UnraisableHookArgs", /) -> None:
@@ -59,7 +70,7 @@ def heard_ends() -> Generator[list[int]]:
         return
     others, sys.unraisablehook = sys.unraisablehook, hook
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, on_first(end))
     _waker.start()
     try:
         yield told

@@ -1,7 +1,6 @@
 """``greenroom serve``: an orchestrator, its HTTP API and its dashboard until Ctrl+C."""
 
 import signal
-import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
 from greenroom.cli.commands.serving.mcp import check_extras
 from greenroom.cli.display.values import emit, note, say
-from greenroom.cli.interruption import TOGETHER
+from greenroom.cli.interruption import on_first
 from greenroom.cli.settings import Settings
 from greenroom.cli.targets import find_app
 
@@ -114,16 +113,7 @@ def serve(
 def _heard_ends() -> "SimpleQueue[None]":
     """Return a queue that gets an item with the first Ctrl+C or SIGTERM. A later one ends the process at once."""
     ends: SimpleQueue[None] = SimpleQueue()
-    heard: set[int] = set()
-
-    def end(number: int, _frame: object) -> None:
-        if number in heard:  # while this function waits below
-            return
-        heard.add(number)
-        time.sleep(TOGETHER)
-        signal.signal(number, signal.SIG_DFL)
-        ends.put(None)
-
+    end = on_first(lambda _number: ends.put(None))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     return ends
