@@ -1,6 +1,6 @@
 // Shows what /openapi.json says, and sends requests.
 
-import { make } from "./elements.js";
+import { make, prose } from "./elements.js";
 import { base, checkPath, headers, keepToken, parse, token } from "./requests.js";
 import { exampleText, resolve } from "./schemas.js";
 
@@ -12,7 +12,7 @@ const main = document.getElementById("operations");
 let described = null;
 
 function say(text, wrong = false) {
-  notice.textContent = text;
+  notice.replaceChildren(prose(text));
   notice.className = wrong ? "error" : "";
 }
 
@@ -45,7 +45,7 @@ function show() {
     }
   }
   for (const [tag, { note, items }] of sections) {
-    if (items.length) main.append(make("h2", { text: tag }), make("p", { class: "note", text: note }), ...items);
+    if (items.length) main.append(make("h2", { text: tag }), make("p", { class: "note" }, prose(note ?? "")), ...items);
   }
 }
 
@@ -54,7 +54,7 @@ function operationOf(method, path, operation) {
     "summary", {},
     make("span", { class: `method ${method}`, text: method.toUpperCase() }),
     make("span", { class: "path", text: path }),
-    make("span", { class: "note", text: ` ${operation.summary ?? ""}` }),
+    make("span", { class: "note" }, " ", prose(operation.summary ?? "")),
   );
   const details = make("details", { id: operation.operationId }, line);
   details.addEventListener("toggle", () => {
@@ -80,7 +80,7 @@ function insideOf(method, path, operation) {
     event.preventDefault();
     send(method, path, parameters.map((parameter, index) => [parameter, fields[index].value]), body?.value, output);
   });
-  return [make("p", { text: operation.description ?? "" }), form, answersOf(operation), schemaOf("Body", content?.schema)]
+  return [make("p", {}, prose(operation.description ?? "")), form, answersOf(operation), schemaOf("Body", content?.schema)]
     .filter((child) => child !== null);
 }
 
@@ -89,7 +89,7 @@ function tableOf(parameters, fields) {
     "tr", {},
     make("td", {}, make("code", { text: parameter.name }), make("div", { class: "note", text: parameter.in })),
     make("td", {}, fields[index]),
-    make("td", { text: `${parameter.description ?? ""} ${typeOf(parameter.schema)}` }),
+    make("td", {}, prose(`${parameter.description ?? ""} ${typeOf(parameter.schema)}`)),
   ));
   return make("table", {}, ...rows);
 }
@@ -114,7 +114,7 @@ function bodySchema(schema) {
 
 function answersOf(operation) {
   const rows = Object.entries(operation.responses ?? {}).map(([status, answer]) =>
-    make("tr", {}, make("td", {}, make("code", { text: status })), make("td", { text: answer.description ?? "" })));
+    make("tr", {}, make("td", {}, make("code", { text: status })), make("td", {}, prose(answer.description ?? ""))));
   const good = Object.entries(operation.responses ?? {}).find(([status]) => status.startsWith("2"))?.[1];
   return make("div", {}, make("table", {}, ...rows),
     schemaOf("Answer", Object.values(good?.content ?? {})[0]?.schema) ?? "");
@@ -138,10 +138,10 @@ function fieldsOf(schema) {
     "tr", {},
     make("td", {}, make("code", { text: name }),
       make("div", { class: "note", text: (found.required ?? []).includes(name) ? "always there" : "" })),
-    make("td", { text: field.description ?? "" }),
+    make("td", {}, prose(field.description ?? "")),
     make("td", {}, schemaOf("type", field.description ? { ...field, description: undefined } : field)),
   ));
-  return make("div", {}, make("p", { text: found.description ?? "" }), make("table", {}, ...rows));
+  return make("div", {}, make("p", {}, prose(found.description ?? "")), make("table", {}, ...rows));
 }
 
 async function send(method, path, given, body, output) {

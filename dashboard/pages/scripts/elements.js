@@ -82,7 +82,7 @@ export function fold(key, title, inside) {
 }
 
 /**
- * Return a button. It is disabled while what it does is under way.
+ * Return a button. Pressing it again while what it does is under way does nothing.
  *
  * `doubt` is a question that is asked first where what it does cannot be undone.
  */
@@ -94,13 +94,14 @@ export function button(text, act, doubt = "") {
   return node;
 }
 
-/** Do something, with its button disabled meanwhile. */
+/** Do something, with its button out of use meanwhile; `disabled` would take the focus from it. */
 async function once(pressed, act) {
-  pressed.disabled = true;
+  if (pressed.ariaDisabled) return;
+  pressed.ariaDisabled = "true";
   try {
     await act();
   } finally {
-    pressed.disabled = false;
+    pressed.ariaDisabled = null;
   }
 }
 
@@ -159,6 +160,18 @@ export function linkTo(id) {
   const names = id.split("/");
   const place = `#${names.length === 2 ? "session" : "run"}/${names.map(encodeURIComponent).join("/")}`;
   return make("a", { href: place, text: id });
+}
+
+/** Return a sentence. What stands between backticks is shown as code. */
+export function prose(text) {
+  const parts = text.split("`");
+  if (parts.length % 2 === 0) return make("span", { text }); // one of them has no other
+  return make("span", {}, ...parts.map((part, place) => place % 2 ? make("code", { text: part }) : part));
+}
+
+/** Return a number of things: `1 step`, `2 steps`. */
+export function counted(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** Return a word as a mark of its own colour. */

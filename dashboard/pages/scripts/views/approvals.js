@@ -1,6 +1,6 @@
 // The questions that wait for a person's decision.
 
-import { button, labelled, linkTo, make, value, when } from "../elements.js";
+import { button, labelled, linkTo, make, prose, value, when } from "../elements.js";
 import { command, path } from "../requests.js";
 import { listing } from "./listing.js";
 
@@ -28,8 +28,8 @@ export function question(asked, act) {
     node.replaceChildren(make("p", { class: "note", text: `${asked.action}: ${decision}` }));
   });
   const node = make("article", { class: "question" },
-    make("h4", { text: asked.action }),
-    make("p", {}, linkTo(asked.run_id), " has asked since ", when(asked.asked_at),
+    make("h4", {}, prose(asked.action)),
+    make("p", {}, linkTo(asked.run_id), " asked ", when(asked.asked_at),
       asked.step ? ` about ${asked.step}` : ""),
     asked.reason ? make("p", { class: "reason", text: asked.reason }) : null,
     value(asked.args),

@@ -1,6 +1,6 @@
 // The supervision tree, and the worker processes with what each is doing.
 
-import { button, keyed, linkTo, make, mark, row, table } from "../elements.js";
+import { button, counted, keyed, linkTo, make, mark, row, table } from "../elements.js";
 import { command, path, read } from "../requests.js";
 
 export function processes({ act, signal }) {
@@ -35,7 +35,7 @@ function mebibytes(bytes) {
 
 function branch(actor) {
   const facts = [actor.kind, actor.strategy, actor.pid ? `pid ${actor.pid}` : "",
-    actor.restarts ? `${actor.restarts} restarts` : "", actor.detail].filter(Boolean).join(", ");
+    actor.restarts ? counted(actor.restarts, "restart") : "", actor.detail].filter(Boolean).join(", ");
   return make("li", {}, make("code", { text: actor.id }), " ", mark(actor.status),
     make("span", { class: "note", text: ` ${facts}` }),
     actor.children.length ? make("ul", {}, ...actor.children.map(branch)) : null);

@@ -24,7 +24,7 @@ export function stepRecord(owner, step, fork) {
 
 function attempt(owner, each) {
   const id = `${owner} ${each.number}`;
-  const used = Object.entries(each.usage ?? {}).map(([name, amount]) => `${amount} ${name}`).join(", ");
+  const used = Object.entries(each.usage ?? {}).map(([name, amount]) => `${amount} ${name.replaceAll("_", " ")}`).join(", ");
   const end = each.exit ? [each.exit.kind, each.exit.signal, each.exit.detail].filter(Boolean).join(", ") : "";
   const more = [each.error, each.place, end, each.exit?.stderr, each.traceback].filter(Boolean).join("\n\n");
   return make("li", { value: String(each.number) },
@@ -48,10 +48,10 @@ export function scores(evaluations) {
     make("span", { class: "note", text: ` ${[each.label, each.error ?? each.reason].filter(Boolean).join(": ")}` }))));
 }
 
-/** Return an exception or a crash. */
-export function failure(id, failed) {
-  return make("div", { class: "reason" },
-    make("p", { text: [failed.type || failed.outcome, failed.message].filter(Boolean).join(": ") }),
+/** Return an exception or a crash, without what has been `said` of it. */
+export function failure(id, failed, said = "") {
+  const text = [failed.type || failed.outcome, failed.message].filter(Boolean).join(": ");
+  return make("div", { class: "reason" }, said.startsWith(text) ? null : make("p", { text }),
     failed.traceback ? fold(`${id} traceback`, "Traceback", () => make("pre", { text: failed.traceback })) : null);
 }
 
@@ -73,8 +73,18 @@ function listed(place, act, signal, nothing, build) {
 
 /** Return the messages between an agent and its model. */
 export function conversation(place, act, signal) {
-  return listed(`${place}/transcript`, act, signal, "No model was asked.", (found) =>
-    make("div", {}, ...found.map((message) => make("article", { class: "message" }, value(message)))));
+  return listed(`${place}/transcript`, act, signal, "No agent has asked its model.", (found) =>
+    make("div", {}, ...found.map((each, number) => message(`${place} message ${number}`, each))));
+}
+
+function message(id, each) {
+  const about = each.role === "tool" ? ` ${each.name} ${each.call}` : each.model ? ` ${each.model}` : "";
+  return make("article", {},
+    make("h4", {}, each.role, make("span", { class: "note", text: about }), each.failed ? mark("failed") : null),
+    each.text ? value(each.text) : null,
+    ...(each.calls ?? []).map((call) => make("div", {}, "calls ", make("code", { text: call.name }),
+      make("span", { class: "note", text: ` ${call.id}` }), value(call.arguments))),
+    each.raw ? fold(id, "In the form of its provider", () => value(each.raw)) : null);
 }
 
 /** Return the lines that the code has printed. */

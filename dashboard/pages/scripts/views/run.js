@@ -83,7 +83,7 @@ function heading(record, place, fork, act) {
       ...(record.parent ? [", child of ", linkTo(record.parent)] : [])),
     record.reason ? make("p", { class: "reason", text: record.reason }) : null,
     make("p", { class: "deeds" }, ...deeds, button("Fork", () => fork())),
-    record.failure ? failure(`${record.id} failure`, record.failure) : null,
+    record.failure ? failure(`${record.id} failure`, record.failure, record.reason ?? "") : null,
     scores(record.evaluations));
 }
 

@@ -27,7 +27,7 @@ export function runs({ act, signal, go }) {
 
 function entry(run) {
   return row(linkTo(run.id), run.workflow, mark(run.status), when(run.started_at),
-    took(run.started_at, run.ended_at ?? run.updated_at), make("span", { class: "note", text: run.reason ?? "" }));
+    run.ended_at ? took(run.started_at, run.ended_at) : "", make("span", { class: "note", text: run.reason ?? "" }));
 }
 
 /** Return a form with one of the served workflows and its arguments. */

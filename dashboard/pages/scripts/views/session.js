@@ -1,6 +1,8 @@
 // One session: its messages and replies, its questions to people, its state, and a form to talk to it.
 
-import { asked, button, choice, fold, form, keyed, labelled, make, mark, took, value, when } from "../elements.js";
+import {
+  asked, button, choice, counted, fold, form, keyed, labelled, make, mark, took, value, when,
+} from "../elements.js";
 import { ask, command, commandOnce, newest, path, read } from "../requests.js";
 import { exampleText } from "../schemas.js";
 import { question } from "./approvals.js";
@@ -72,7 +74,7 @@ function heading(record, id, place, act) {
     return make("div", {}, title, make("p", { class: "note", text: "Its first message opens it." }));
   }
   return make("div", {}, title,
-    make("p", {}, `of ${record.app}, opened `, when(record.opened_at), `, ${record.waiting} messages wait`),
+    make("p", {}, `of ${record.app}, opened `, when(record.opened_at), record.waiting ? `, waiting: ${counted(record.waiting, "message")}` : ""),
     record.reason ? make("p", { class: "reason", text: record.reason }) : null,
     record.closed ? null : make("p", { class: "deeds" },
       ["paused", "parked"].includes(record.status)
@@ -94,7 +96,7 @@ function turn(owner, each) {
     each.failure ? failure(id, each.failure) : null,
     each.error && !each.failure ? make("p", { class: "reason", text: each.error }) : null,
     scores(each.evaluations),
-    each.steps.length ? fold(`${id} steps`, `${each.steps.length} steps`, () =>
+    each.steps.length ? fold(`${id} steps`, counted(each.steps.length, "step"), () =>
       make("div", {}, ...each.steps.map((step) => stepRecord(id, step)))) : null);
 }
 
