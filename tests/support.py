@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -34,9 +35,21 @@ def eventually(condition: Callable[[], Any], deadline: float = 10.0, *, what: st
         pause = min(pause * 1.5, 0.05)
 
 
+SHARED: set[int] = set()
+"""Processes that several tests use, such as a browser. They and what they start are no test's to end."""
+
+
 def descendants() -> list[psutil.Process]:
     """Give every living process below this one, zombies included: a zombie is a child nobody waited for."""
-    return [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+    children = [child for child in psutil.Process().children() if child.pid not in SHARED]
+    return [each for child in children for each in (child, *below(child)) if each.is_running()]
+
+
+def below(process: psutil.Process) -> list[psutil.Process]:
+    """Give every process below another; none if it has ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)
+    return []
 
 
 def is_in_memory(pid: int, needle: bytes) -> bool:

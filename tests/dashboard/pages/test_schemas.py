@@ -1,23 +1,11 @@
 """What a form begins with: an example made from a JSON Schema."""
 
 import enum
-import json
-import shutil
-import subprocess
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter
-
-from tests.dashboard.pages.conftest import FOLDER
-
-SCRIPT = """
-import { readFileSync } from "node:fs";
-import { exampleOf } from "./scripts/schemas.js";
-const schema = JSON.parse(readFileSync(0));
-console.log(JSON.stringify(exampleOf(schema, schema.$defs ?? {})));
-"""
 
 
 class Style(enum.StrEnum):
@@ -46,19 +34,12 @@ class Order(BaseModel):
 
 
 @pytest.fixture
-def example_of(tmp_path: Path) -> Any:
+def example_of(scripts: Callable[..., Any]) -> Callable[[Any], Any]:
     """Give what makes an example of a type's schema, with the pages' own script."""
-    if shutil.which("node") is None:
-        pytest.skip("it needs node, to run the pages' scripts")
-    shutil.copytree(FOLDER, tmp_path / "pages")
-    (tmp_path / "pages" / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "pages" / "example.mjs").write_text(SCRIPT)
 
     def example_of(schema: Any) -> Any:
-        command = ["node", tmp_path / "pages" / "example.mjs"]
-        return json.loads(
-            subprocess.run(command, input=json.dumps(schema).encode(), capture_output=True, check=True).stdout
-        )
+        definitions = schema.get("$defs", {}) if isinstance(schema, dict) else {}
+        return scripts("schemas.js", "exampleOf", schema, definitions)
 
     return example_of
 
