@@ -17,8 +17,10 @@ from greenroom.dashboard.responses import problems
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.json_scanner import normal
 from greenroom.messages.frames.envelope import IN_A_FILE
+from greenroom.messages.refusals import LONGEST_ARGUMENTS
 
-MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+MAX_BODY_BYTES: Final = LONGEST_ARGUMENTS + 1024 * 1024
+"""Maximum size of a request's body: the longest command that an orchestrator takes, and what stands around it."""
 OPEN_PATHS: Final = frozenset({"/healthz"})
 """Paths that need no token."""
 SAFE_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

@@ -29,6 +29,7 @@ from greenroom import (
 )
 from greenroom.dashboard.server import Server
 from greenroom.messages.commands import Refused, SignalRun, StartRun
+from greenroom.messages.refusals import LONGEST_ARGUMENTS, LONGEST_MESSAGE
 from greenroom.workflows.home.home import began
 from tests.dashboard.apps.offered import Word, chat, total
 from tests.dashboard.conftest import APP, start
@@ -149,6 +150,17 @@ def test_what_is_refused_there_is_raised_here(client):
     odd = client.send(StartRun(run_id="odd", app=str(APP), workflow="total", arguments={}))
     assert isinstance(odd, Refused)
     assert odd.code == "invalid"
+
+
+def test_a_client_sends_what_an_orchestrator_takes_however_long(client):
+    longest = "x" * (LONGEST_ARGUMENTS - 100)
+    start(client, "release", "release", version=longest)
+    assert next(iter(client.get("release").events())).event.arguments["version"] == longest
+    with pytest.raises(InvalidInput, match="bytes as JSON"):
+        start(client, "release", "more", version=longest + "x" * 100)
+    run = start(client, "words", "words")
+    run.signal(Word(text="x" * (LONGEST_MESSAGE - 100)))
+    assert len(run.result(30)[0]) == LONGEST_MESSAGE - 100
 
 
 @pytest.mark.parametrize("name", [".", "..", "...", "a.b"])

@@ -99,7 +99,7 @@ def test_a_body_over_the_limit_is_refused_announced_or_not(api):
     assert api.get("/runs").status_code == 200
     fits = json.dumps({"name": "Word", "value": "x" * (MAX_BODY_BYTES - 100)}).encode()
     assert is_problem(
-        api.post("/runs/x/signal", content=fits, headers={"Content-Type": "application/json"}), 404, "not_found"
+        api.post("/runs/x/signal", content=fits, headers={"Content-Type": "application/json"}), 422, "invalid"
     )
 
 
