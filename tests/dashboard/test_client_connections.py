@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
@@ -17,7 +18,7 @@ from greenroom.dashboard.server import Server
 from greenroom.messages.commands import ShowTree
 from greenroom.messages.core.errors import OrchestratorClosed
 from greenroom.workflows.api.client import client as client_module
-from greenroom.workflows.api.client import http
+from greenroom.workflows.api.client import http, rounds
 from tests.dashboard.apps import asked
 from tests.dashboard.apps.asked import Note, desk
 from tests.dashboard.apps.offered import Word, chat
@@ -44,7 +45,7 @@ def reads(client: Client) -> dict[str, Callable[[], object]]:
         "session_state": lambda: looks.session_state("chat/ada"),
         "result": lambda: looks.result("total"),
         "wait_result": lambda: client.wait_result("total", 5),
-        "until_result": lambda: asyncio.run(asyncio.wait_for(client.until_result("total"), 5)),
+        "until_result": lambda: asyncio.run(asyncio.wait_for(client.until_result("total", None), 5)),
         "follow": lambda: list(client.follow("total", 0)),
         "metrics": client.metrics,
         "send": lambda: client.kill("nobody"),
@@ -123,15 +124,21 @@ def test_an_answer_of_something_else_is_named_as_such_whatever_was_asked(name):
             assert url in str(caught.value), call
 
 
-@pytest.mark.parametrize(
-    "wait",
-    [lambda client: client.wait_result("total", 0.1), lambda client: asyncio.run(client.until_result("total"))],
-    ids=["a thread", "a loop"],
-)
+WAITS: dict[str, Callable[[Client], Any]] = {
+    "a thread": lambda client: client.wait_result("total", 0.1),
+    "a loop": lambda client: asyncio.run(client.until_result("total", 0.1)),
+    "a loop without a limit": lambda client: asyncio.run(client.until_result("total", None)),
+    "a question": lambda client: client.session(chat, "ada").ask(Word(text="so"), timeout=0.1),
+    "a question with a key": lambda client: client.session(chat, "ada").ask(Word(text="so"), timeout=0.1, key="k"),
+    "a loop's question": lambda client: asyncio.run(client.session(chat, "ada").aio.ask(Word(text="so"), timeout=0.1)),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_wait_ends_soon_after_its_time_where_the_server_is_stopped(wait, monkeypatch):
-    monkeypatch.setattr(client_module, "ROUND", 0.1)
-    monkeypatch.setattr(client_module, "LATE", 0.3)
-    monkeypatch.setattr(http, "LATE", 0.3)
+    monkeypatch.setattr(rounds, "ROUND", 0.1)
+    for module in (client_module, http, rounds):
+        monkeypatch.setattr(module, "LATE", 0.3)
 
     def say_nothing(connection: socket.socket) -> None:
         with connection:
@@ -362,7 +369,7 @@ def wait(client: Client, how: str) -> object:
     if how == "result":
         return run.result(60)
     if how == "until_result":
-        return asyncio.run(client.until_result("words"))
+        return asyncio.run(client.until_result("words", None))
     if how == "follow":
         return [event.seq for event in run.events(follow=True)]
 
@@ -466,9 +473,9 @@ def test_what_is_too_long_for_a_request_is_refused_as_input_with_what_to_do(orch
     with (
         Server(orchestrator, [str(APP)], port=0),
         Client() as client,
-        pytest.raises(InvalidInput, match="2097152 bytes: leave what is long in a file, and give its path"),
+        pytest.raises(InvalidInput, match="12582912 bytes: leave what is long in a file, and give its path"),
     ):
-        client.get("words").signal(Word(text="x" * 3_000_000))
+        client.get("words").signal(Word(text="x" * 13_000_000))
 
 
 @pytest.mark.parametrize("how", ["until_result", "follow", "until_followed"])

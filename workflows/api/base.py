@@ -132,7 +132,7 @@ class BaseOrchestrator(OtherNames, ScheduleMethods, ABC):
         """Block until a run has ended or is parked; see ``Run.result``."""
 
     @abstractmethod
-    async def until_result(self, run_id: str) -> Json:
+    async def until_result(self, run_id: str, timeout: float | None) -> Json:  # noqa: ASYNC109  like wait_result
         """Await the result of a run; see ``Run.result``."""
 
     @abstractmethod

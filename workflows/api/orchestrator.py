@@ -312,8 +312,8 @@ class Orchestrator(BaseOrchestrator):
         return waiting.wait_result(self, run_id, timeout)
 
     @override
-    async def until_result(self, run_id: str) -> Json:
-        return await waiting.until_result(self, run_id)
+    async def until_result(self, run_id: str, timeout: float | None) -> Json:
+        return await waiting.until_result(self, run_id, timeout)
 
     @override
     async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:

@@ -90,7 +90,7 @@ def _wait_until_over(host: Watched, run_id: str, timeout: float | None) -> None:
         while not _over_or_rest(host, run_id, watch):
             host.check_alive()
             left = None if deadline is None else deadline - time.monotonic()
-            if (left is not None and left <= 0) or not changed.wait(left):
+            if not changed.wait(left) and not _is_over(host, run_id):
                 record = host.reads.run(run_id)
                 raise not_in_time(run_id, timeout, record.status, record.reason)
             changed.clear()
@@ -104,20 +104,27 @@ def not_in_time(run_id: str, timeout: float | None, status: str, reason: str | N
     return TimeoutError(f"run {run_id} has not ended within {timeout:g} s; it goes on and is {status} now{why}")
 
 
-async def until_result(host: Watched, run_id: str) -> Json:
+async def until_result(host: Watched, run_id: str, timeout: float | None) -> Json:  # noqa: ASYNC109  as in wait_result
     """Await the end of a run; see ``wait_result``.
 
     Raises:
+        TimeoutError: The run is not over within ``timeout`` seconds.
         OrchestratorClosed: The orchestrator has stopped.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     watch = host.watch(run_id, lambda: wake(loop, changed), end_only=True)
     call = host.threads.call
+    deadline = None if timeout is None else loop.time() + timeout
     try:
         while not await call(_over_or_rest, host, run_id, watch):
             host.check_alive()
-            await changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await changed.wait()
+            if not changed.is_set() and not await call(_is_over, host, run_id):
+                record = await call(host.reads.run, run_id)
+                raise not_in_time(run_id, timeout, record.status, record.reason)
             changed.clear()
     finally:
         watch()

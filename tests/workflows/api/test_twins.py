@@ -43,6 +43,7 @@ ONLY_PLAIN = {
     "wait_result": "is for handles",
     "until_result": "is for handles",
     "until_followed": "is for handles",
+    "until_over": "is what `result` of the twin awaits",
     "until_answered": "is for handles",
     "until_sent": "is what `send` of the twin awaits",
     "post": "is for handles",

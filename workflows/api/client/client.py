@@ -2,11 +2,10 @@
 
 import os
 import socket
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_json
@@ -34,9 +33,8 @@ from greenroom.workflows.api.client.http import (
     problem_of,
     understood,
 )
-from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result
-from greenroom.workflows.api.client.rounds import ROUND, Rounds
-from greenroom.workflows.api.waiting import not_in_time
+from greenroom.workflows.api.client.queries import RESULT, RUN, HttpQueries, path_of, read_event, read_result
+from greenroom.workflows.api.client.rounds import ResultRounds, Rounds, longest_wait
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home, began
 
@@ -124,7 +122,7 @@ class Client(BaseOrchestrator):
         asking = Rounds(command)
         for request in asking:
             with asking.patience(), self._wire.reaching():
-                asking.take(_reply(self._wire.http.post("/messages", content=_body(request), headers=_JSON)))
+                asking.take(_reply(self._wire.http.post("/messages", **_posted(request))))
         return asking.reply
 
     @override
@@ -138,7 +136,7 @@ class Client(BaseOrchestrator):
         async with self._wire.asynchronous() as http:
             for request in asking:
                 with asking.patience(), self._wire.reaching():
-                    answer = http.post("/messages", content=_body(request), headers=_JSON)
+                    answer = http.post("/messages", **_posted(request))
                     asking.take(_reply(await self._wire.waits.until(answer)))
         return asking.reply
 
@@ -152,29 +150,24 @@ class Client(BaseOrchestrator):
 
     @override
     def wait_result(self, run_id: str, timeout: float | None) -> Json:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        rounds = ResultRounds(run_id, timeout)
         while True:
-            wait = ROUND if deadline is None else min(ROUND, max(0.0, deadline - time.monotonic()))
             answer = None
             with Waiting():
-                answer = self._wire.get(path_of(RESULT, run_id), wait=wait)
-            if answer is None:
-                continue
-            if answer.status_code != GOES_ON:
+                answer = self._wire.get(path_of(RESULT, run_id), wait=rounds.wait())
+            if answer is not None and rounds.is_over(answer):
                 return read_result(answer)
-            if deadline is not None and time.monotonic() >= deadline:
-                record = answer.json()
-                raise not_in_time(run_id, timeout, record["status"], record.get("reason"))
 
     @override
-    async def until_result(self, run_id: str) -> Json:
+    async def until_result(self, run_id: str, timeout: float | None) -> Json:
+        rounds = ResultRounds(run_id, timeout)
         async with self._wire.asynchronous() as http:
             while True:
-                answer = None
+                answer, wait = None, rounds.wait()
                 with Waiting(), self._wire.reaching():
-                    asked = http.get(path_of(RESULT, run_id), params={"wait": ROUND}, timeout=ROUND + LATE)
+                    asked = http.get(path_of(RESULT, run_id), params={"wait": wait}, timeout=wait + LATE)
                     answer = good(await self._wire.waits.until(asked))
-                if answer is not None and answer.status_code != GOES_ON:
+                if answer is not None and rounds.is_over(answer):
                     return read_result(answer)
 
     @override
@@ -254,14 +247,14 @@ class Client(BaseOrchestrator):
                             yield read_event(event.json())
 
 
-def _body(command: Command) -> bytes:
-    """Return a command as the body of a request.
+def _posted(command: Command) -> dict[str, Any]:
+    """Return what a request with a command consists of.
 
     Raises:
         InvalidInput: A value in it cannot be written as JSON.
     """
     try:
-        return to_json(command)
+        return {"content": to_json(command), "headers": _JSON, "timeout": longest_wait(command)}
     except PydanticSerializationError as error:
         msg = f"a value cannot be written as JSON: {error}"
         raise InvalidInput(msg) from None

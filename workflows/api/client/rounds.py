@@ -5,11 +5,16 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from greenroom.messages.commands import AskSession, Command, Refused, Reply
 from greenroom.messages.refusals import unanswered
-from greenroom.workflows.api.client.http import Waiting
+from greenroom.workflows.api.client.http import ANSWER_TIMEOUT, LATE, Waiting
+from greenroom.workflows.api.client.queries import GOES_ON
+from greenroom.workflows.api.waiting import not_in_time
+
+if TYPE_CHECKING:
+    import httpx
 
 ROUND: Final = 30.0
 """Seconds for which one request waits."""
@@ -56,10 +61,49 @@ class Rounds:
         self.reply = reply
 
 
+class ResultRounds:
+    """The requests for the result of a run, each of which waits for a while.
+
+    Args:
+        run_id: Id of the run.
+        timeout: Most seconds to wait; None for no limit.
+    """
+
+    def __init__(self, run_id: str, timeout: float | None) -> None:
+        """Take the time."""
+        self._run_id = run_id
+        self._timeout = timeout
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+
+    def wait(self) -> float:
+        """Return the seconds for which the next request is to wait."""
+        return min(ROUND, max(0.0, self._deadline - time.monotonic()))
+
+    def is_over(self, answer: "httpx.Response") -> bool:
+        """Return whether the run was over at a response.
+
+        Raises:
+            TimeoutError: It was not, and the time is over.
+        """
+        if answer.status_code != GOES_ON:
+            return True
+        if time.monotonic() < self._deadline:
+            return False
+        record = answer.json()
+        raise not_in_time(self._run_id, self._timeout, record["status"], record.get("reason"))
+
+
 def _may_be_several(command: Command) -> TypeGuard[AskSession]:
     if not isinstance(command, AskSession):
         return False
     return command.key is not None or command.timeout is None or command.timeout > ROUND
+
+
+def longest_wait(request: Command) -> float:
+    """Return the seconds within which a server that is there responds to a request."""
+    if isinstance(request, AskSession) and request.timeout is not None:
+        return request.timeout + LATE
+    return ANSWER_TIMEOUT
 
 
 def _is_unanswered(reply: Reply) -> bool:

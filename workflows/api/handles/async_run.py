@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from greenroom.actors.api.emit import check_channel
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import limit
-from greenroom.messages.records.records import ENDED
 from greenroom.workflows.api.handles.run import Run, shown_event
 from greenroom.workflows.api.handles.twin import Twin, awaited
-from greenroom.workflows.api.waiting import POLL, not_in_time, pages
+from greenroom.workflows.api.waiting import POLL, pages
 from greenroom.workflows.queries.records.run_records import stream_items
 
 if TYPE_CHECKING:
@@ -51,18 +50,7 @@ class AsyncRun(Twin[Run[R]], Generic[R]):
 
     async def result(self, timeout: "Seconds | None" = None) -> R:  # noqa: ASYNC109  the contract's word
         """Await the end and return the result; see ``Run.result``."""
-        patience = limit(timeout, "the timeout of result()")
-        within = asyncio.timeout(patience)
-        try:
-            async with within:
-                return await self.plain
-        except TimeoutError:
-            if not within.expired():
-                raise
-        record = await self.record
-        if record.status in ENDED or record.status == "parked":
-            return await self.plain
-        raise not_in_time(self.id, patience, record.status, record.reason)
+        return await self.plain.until_over(limit(timeout, "the timeout of result()"))
 
     @property
     def record(self) -> "Coroutine[Any, Any, RunRecord]":

@@ -64,7 +64,7 @@ class RunHost(Protocol):
         """Block until a run has ended or is parked, and return its result or raise its error."""
         ...
 
-    async def until_result(self, run_id: str) -> Json:
+    async def until_result(self, run_id: str, timeout: float | None) -> Json:  # noqa: ASYNC109  like wait_result
         """Await the same result."""
         ...
 
@@ -183,12 +183,13 @@ class Run(OtherNames, Generic[R]):
 
     def __await__(self) -> Generator[Any, None, R]:
         """Await the end and return the result; see ``result``."""
-        return self._wait().__await__()
+        return self.until_over().__await__()
 
-    async def _wait(self) -> R:
+    async def until_over(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  the contract's word
+        """Await the end like ``await run``, for at most ``timeout`` seconds; for ``AsyncRun``."""
         __tracebackhide__ = True
         try:
-            result = await self._host.until_result(self.id)
+            result = await self._host.until_result(self.id, timeout)
         except GreenroomError as error:
             raise outside(error)  # noqa: B904  the same error
         return self._decode(result)
