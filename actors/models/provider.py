@@ -24,6 +24,7 @@ from pydantic_ai.settings import ModelSettings
 from greenroom.actors.models import ModelReply, ModelRequest, check_usage
 from greenroom.actors.models.answer_limit import limit_answers
 from greenroom.actors.models.characters import WholePieces, make_whole, whole
+from greenroom.actors.models.hidden_errors import reveal_errors
 from greenroom.actors.models.provider_errors import is_refusal, translated
 from greenroom.actors.models.provider_names import PROVIDERS, check_environment, is_own_server, library_name
 from greenroom.actors.models.transcripts import calls_of, messages_of, parameters_of, raw_of, text_of
@@ -99,6 +100,7 @@ class ProviderModel:
             try:
                 found = clients[self.name] = infer_model(library_name(self.name, os.environ))
                 limit_answers(found.provider)
+                reveal_errors(found.provider)
             except ImportError as error:  # a broken installation, since the library was found before
                 msg = f"the library of the model {self.name!r} cannot be imported ({error}): {self._provider.install}"
                 raise Fatal(msg) from None

@@ -245,6 +245,7 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
     ("any", "garbage"): stream("{not json", "[DONE]"),
     ("any", "plain-json"): respond(200, {"hello": "world"}),
     ("any", "error-in-200"): respond(200, error("it broke", "server_error")),
+    ("any", "limit-in-200"): respond(200, {"error": {"message": "slow down", "code": 429}}),
     # chat completions
     ("completions", "answers"): chat("Hello, ", "world."),
     ("completions", "gpt-4o-mini"): chat("Hello, ", "world.", model="gpt-4o-mini-2024-07-18"),
