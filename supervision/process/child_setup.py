@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -16,6 +15,7 @@ from greenroom.messages.codecs.codec import HEADER, TO_WORKER
 from greenroom.messages.frames.worker import Environment, WorkerSpec
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process import resource_limits
+from greenroom.supervision.process.user_traceback import user_traceback
 
 CAUGHT_AND_IGNORED: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that must not end a worker. The orchestrator handles Ctrl+C, and Python reports the two others as
@@ -117,19 +117,16 @@ def run_worker(connection: int, spec: WorkerSpec, main: Callable[..., Any]) -> N
 
 
 def exit_code(call: Callable[[], object]) -> int:
-    """Call a function; return the exit code of a script with that body, and print what Python would print."""
+    """Call a function; return the exit code of a script with that body, and print the exception that ended it."""
     try:
         call()
     except SystemExit as end:
         if end.code is None:
             return 0
-        if isinstance(end.code, int):
-            sys.stderr.write(f"SystemExit: {end.code}\n")  # to distinguish it from ``os._exit``
-            return end.code & 0xFF
-        sys.stderr.write(f"{end.code}\n")
-        return 1
-    except BaseException:  # noqa: BLE001  the process ends here in any case
-        traceback.print_exc()
+        sys.stderr.write(f"{user_traceback(end)}\n")  # tells it from ``os._exit``, and where it was
+        return end.code & 0xFF if isinstance(end.code, int) else 1
+    except BaseException as error:  # noqa: BLE001  the process ends here in any case
+        sys.stderr.write(f"{user_traceback(error)}\n")
         return 1
     return 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.secrets.withheld_hints import note_withheld
+from greenroom.supervision.process.user_traceback import is_machinery, user_traceback
 
 if TYPE_CHECKING:  # for annotations alone: the orchestrator imports this before its first keeper starts
     from greenroom.supervision.zygote.messages import Boot
@@ -23,7 +24,6 @@ SHARE: Final = 0.2
 _FIRST_WORD: Final = 3600.0
 """Most seconds after which an import without a pipe reports its line."""
 _FRAME: Final = re.compile(r'  File "(.*)", line ')
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep  # noqa: PTH100, PTH120  a prefix of names
 
 
 class Import(NamedTuple):
@@ -71,7 +71,7 @@ def load_app(boot: "Boot", stack: int = -1) -> Import:
         return Import(str(error))
     except BaseException as error:  # noqa: BLE001  any exception of an import, SystemExit included, means that it failed
         what = "".join(traceback.format_exception_only(error)).strip()
-        return Import(f"{boot.app} cannot be loaded: {what}\n{_user_traceback(error)}")
+        return Import(f"{boot.app} cannot be loaded: {what}\n{user_traceback(error)}")
     finally:
         faulthandler.cancel_dump_traceback_later()  # also ends its thread: a zygote must have only one
     return Import(variables=variables)
@@ -80,14 +80,6 @@ def load_app(boot: "Boot", stack: int = -1) -> Import:
 def interval(timeout: float) -> float:
     """Return the seconds between reports of an import that may take ``timeout`` seconds."""
     return min(EVERY, SHARE * timeout)
-
-
-def _user_traceback(error: BaseException) -> str:
-    """Return the traceback from the first frame of the user's on; the whole traceback if there is none."""
-    frame = error.__traceback__
-    while frame is not None and _is_machinery(frame.tb_frame.f_code.co_filename):
-        frame = frame.tb_next
-    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
 
 
 def users_stack(dump: str) -> str:
@@ -102,8 +94,4 @@ def without_ours(text: str) -> str:
 
 def _is_ours(line: str) -> bool:
     found = _FRAME.match(line)
-    return found is not None and (found[1] == "<string>" or _is_machinery(found[1]))
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith(("<frozen importlib", _OURS)) or f"{os.sep}importlib{os.sep}" in filename
+    return found is not None and (found[1] == "<string>" or is_machinery(found[1]))

@@ -1,5 +1,6 @@
 """Whatever the code of users does to its process, the others go on, and the run says what happened."""
 
+import inspect
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,8 @@ def test_a_tool_may_do_anything_to_its_process(orchestrator, tmp_path, fault):
     assert [attempt.outcome for attempt in others] in (["ok"], [])
     if fault == "raise_exit":
         assert first.exit.code == 4
+        place = f"{hostile.__file__}:{inspect.getsourcelines(hostile.raise_exit)[1] + 1}"
+        assert (first.exit.detail, first.place) == ("SystemExit: 4", place)
     if fault in {"overflow_the_stack", "abort"} and first.outcome == "crash":
         assert first.exit.signal in {"SIGSEGV", "SIGABRT", "SIGBUS"}
     if fault == "kill_the_parent":
@@ -105,6 +108,9 @@ def test_a_workflow_that_always_breaks_its_process_fails_after_three_times(orche
     with pytest.raises(RunFailed, match="exited with code 5"):
         run.result(60)
     assert len((tmp_path / "deaths").read_text().splitlines()) == 3
+    said = orchestrator.start(hostile.bad_program, "sys_exit", str(tmp_path), always=True)
+    with pytest.raises(RunFailed, match=r"exited with code 4 \(SystemExit: 4\)"):
+        said.result(60)
     assert orchestrator.start(hostile.good_program, 1).result(30) == sum(2 * (1 + item) for item in range(5))
 
 
