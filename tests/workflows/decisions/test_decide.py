@@ -28,6 +28,7 @@ from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
+from greenroom.workflows.state.steps import complaints
 
 NOW = 1000.0
 STARTED = ev.RunStarted(at=NOW, run_id="r", app="app.py", workflow="w", arguments={})
@@ -183,6 +184,20 @@ def test_a_rejected_result_is_retried_with_what_was_wrong_with_it() -> None:
     step = case.state.steps["search#1"]
     assert step.attempts[0].outcome == "rejected"
     assert step.feedback == ["concise gave 0.40 where 0.80 is needed: too long"]
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "told"),
+    [
+        (0.7999, 0.8, "0.7999 where 0.8000 is needed"),
+        (0.1 + 0.2, 0.3 + 1e-16, "0.3000000000000000 where 0.3000000000000001 is needed"),
+        (0.5, 0.5, "0.50 where more than 0.50 is needed"),
+        (0.0, 1.0, "0.00 where 1.00 is needed"),
+    ],
+)
+def test_what_is_told_of_a_rejection_shows_that_the_score_is_too_low(score: float, threshold: float, told: str) -> None:
+    low = evaluation(0.1).model_copy(update={"score": score, "threshold": threshold, "reason": ""})
+    assert list(complaints([low])) == [f"{low.name} gave {told}"]
 
 
 def test_judges_are_asked_in_a_second_round_and_not_over_budget_or_in_a_pause() -> None:
