@@ -20,6 +20,7 @@ from greenroom.messages.frames.worker import (
     Withdraw,
 )
 from greenroom.messages.options.policy import Retry, StepOptions
+from greenroom.messages.records.attempts import Reservation
 from greenroom.messages.records.evaluation import Evaluation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
@@ -212,6 +213,18 @@ def test_judges_are_asked_in_a_second_round_and_not_over_budget_or_in_a_pause() 
     assert decision.now == [do.WithdrawStep("search#1"), do.EndProgram()]
     assert case.happen(inputs.JudgesDue("search#1")).now == [do.WithdrawStep("search#1")]
     assert do.Judge("search#1", 1) in case.happen(inputs.Resume()).now
+
+
+def test_a_budget_of_attempts_that_is_used_up_lets_judges_be_asked_and_no_attempt_begin() -> None:
+    case = Case()
+    case.step(accept=("app:tone",), threshold=0.8, retry=Retry(initial=0.0))
+    case.answer("text")
+    over = Overdraft("r", "the budget of run r is used up", of_attempts=True)
+    assert decide(case.state, inputs.JudgesDue("search#1"), NOW, 0.5, over).now == [do.AskJudges("search#1")]
+    reserved = inputs.JudgeReserved("search#1", 1, "j1", "tone", Reservation(usd=0.1, tokens=10, max_tokens=5))
+    assert types(decide(case.state, reserved, NOW, 0.5, over)) == ["judge.asked"]
+    judged = inputs.StepJudged("search#1", 1, (evaluation(0.4),))
+    assert types(decide(case.state, judged, NOW, 0.5, over)) == ["step.evaluated", "retry.scheduled", "run.parked"]
 
 
 def test_members_of_a_panel_decide_through_it_alone() -> None:
