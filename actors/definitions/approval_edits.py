@@ -1,6 +1,6 @@
 """Edits of an approval's arguments: the replacement must be a value of the same model.
 
-If the workflow's arguments are not of a model of its app, the orchestrator compares the two values itself (see
+If the workflow's arguments are not of a model, the orchestrator compares the two values itself (see
 ``workflows.control.checks.json_shapes``).
 """
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from greenroom.actors.definitions.message_check import app_models
+from greenroom.actors.definitions.message_check import all_models
 from greenroom.actors.values.conversion import ValueConverter, faults, read_model
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.failures import Fault
@@ -30,8 +30,11 @@ def reference(model: type[BaseModel]) -> str:
 
 
 def check_edit(id_: str, form: str, value: Json) -> ResultChecked:
-    """Check a value against a model of this app. Return it in its normal form, or everything that is wrong with it."""
-    model = next((each for each in app_models() if reference(each) == form), None)
+    """Check a value against a model of this app, or of this package for what ``Person`` asks.
+
+    Return it in its normal form, or everything that is wrong with it.
+    """
+    model = next((each for each in all_models() if reference(each) == form), None)
     if model is None:
         return ResultChecked(id=id_, value=value, unknown_form=True)
     try:

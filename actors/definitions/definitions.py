@@ -198,7 +198,7 @@ class ModelDefinition(StepDefinition):
         instructions: Text sent before every prompt.
         models: The model and those to fall back to: each a model, the name of one, or None for the default.
         settings: Passed to the model unchanged.
-        price: Price that the author has declared; None for the model's own.
+        price: Price that the author has declared for models whose own is not known.
     """
 
     def __init__(  # noqa: PLR0913  one for each thing that an author sets
@@ -255,14 +255,14 @@ class ModelDefinition(StepDefinition):
     @cached_property
     def calls(self) -> tuple[ModelCall, ...]:
         """What an orchestrator needs to know of the model, and of those to fall back to."""
-        from greenroom.actors.models.price import name_of, price_of  # noqa: PLC0415  for apps that have an LLM
+        from greenroom.actors.models.price import known_or_declared, name_of  # noqa: PLC0415  for apps that have an LLM
 
         schema = b"" if self.answer.annotation is str else to_json(self.answer.schema)
         most = self.settings.get("max_tokens")
         return tuple(
             ModelCall(
                 model=name_of(model),
-                price=self.price if self.price is not None else price_of(model),
+                price=known_or_declared(model, self.price),
                 extra_bytes=len(self.instructions.encode()) + len(schema),
                 max_tokens=most if isinstance(most, int) and most > 0 else None,
             )

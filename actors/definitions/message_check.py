@@ -50,12 +50,16 @@ def signal_faults(name: str, value: Json) -> Faults:
     return min(found, key=len)
 
 
-def app_models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+def app_models() -> Iterator[type[BaseModel]]:
     """Yield every model that the app, or a module imported by it, defines."""
+    return (model for model in all_models() if not model.__module__.startswith(_NOT_OF_APPS))
+
+
+def all_models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    """Yield every model of this process, those of this package and of pydantic included."""
     for model in base.__subclasses__():
-        if not model.__module__.startswith(_NOT_OF_APPS):
-            yield model
-        yield from app_models(model)
+        yield model
+        yield from all_models(model)
 
 
 def _is_installed(model: type[BaseModel]) -> bool:

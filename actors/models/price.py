@@ -39,6 +39,16 @@ def price_of(model: str | Model | None) -> Price | None:
     return Price.of(getattr(model, "price", None))
 
 
+def known_or_declared(model: str | Model | None, declared: Price | None) -> Price | None:
+    """Return the price of a model, or if it is not known the one that its author has declared.
+
+    An ``LLM`` declares one price and may have several models, so the price of one must not hide that of another. Only a
+    model that is free, such as the embedded mock, takes a declared price: so budgets can be tried with it.
+    """
+    known = price_of(model)
+    return known if declared is None or (known is not None and known != Price()) else declared
+
+
 @cache
 def _listed(name: str) -> Price | None:
     if name == "mock":

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from greenroom.messages.core.message import Message
 
 Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail", "escalate"]
 """What the evaluators of a step decided about one result."""
+
+_DECIMALS: Final = 2
+_MOST_DECIMALS: Final = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,14 @@ class Evaluation(Message):
     """Name of the panel that this is a member of. The panel's own evaluation decides, not this one."""
     background: bool = False
     """Whether it was made in the background, of a sampled answer, and decides nothing."""
+
+
+def in_figures(score: float, threshold: float) -> tuple[str, str]:
+    """Return a score and a threshold for people: two decimals, or more if a difference could not be seen otherwise."""
+    decimals = _DECIMALS
+    while score != threshold and f"{score:.{decimals}f}" == f"{threshold:.{decimals}f}" and decimals < _MOST_DECIMALS:
+        decimals += 1
+    return f"{score:.{decimals}f}", f"{threshold:.{decimals}f}"
 
 
 def deciding(evaluations: Iterable[Evaluation]) -> Iterator[Evaluation]:

@@ -28,7 +28,7 @@ from greenroom.messages.options.policy import (
     Sampling,
     StepOptions,
 )
-from greenroom.messages.records.evaluation import Score
+from greenroom.messages.records.evaluation import Evaluation, Score
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,6 +197,16 @@ class EvaluatorGroup:
     options: PanelOptions
     members: "tuple[Step[..., Score], ...]"
     weights: tuple[float, ...]
+
+    async def evaluation(self, result: Any, call: Any, *, recorded: bool = False) -> Evaluation:
+        """Have all members rate a result, and return what they say together.
+
+        Args:
+            result: The result.
+            call: What led to it.
+            recorded: Whether the result is JSON that the journal holds.
+        """
+        raise NotImplementedError
 
 
 Evaluators: TypeAlias = Sequence[Step[..., Score] | EvaluatorGroup]

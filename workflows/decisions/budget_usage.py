@@ -158,6 +158,8 @@ class Overdraft:
     """Which limit was reached, and how to go on."""
     late: bool = False
     """Whether the time limit was reached: then the run stops, whether an attempt is due or not."""
+    of_attempts: bool = False
+    """Whether attempts are used up, and nothing else. Judges may still be asked, since their calls are no attempts."""
 
 
 def overdraft(account: Account, now: float, *, cleans_up: bool = True) -> Overdraft | None:
@@ -173,10 +175,12 @@ def overdraft(account: Account, now: float, *, cleans_up: bool = True) -> Overdr
         "attempts": (spent.attempts, budget.attempts, "{} of {} attempts"),
     }
     for name, (amount, limit, words) in used.items():
+        if name == "attempts" and account.refused is not None:
+            break
         if limit is not None and (wall if name == "wall" else amount) >= limit:
             total = 2 * max(amount, limit) + (READING if name == "wall" else 0)
             reason = f"{account.subject}is used up: {words.format(amount, limit)}; {way_on(account, name, total)}"
-            return Overdraft(account.run_id, reason, late=name == "wall")
+            return Overdraft(account.run_id, reason, late=name == "wall", of_attempts=name == "attempts")
     return account.refused
 
 

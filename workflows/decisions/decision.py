@@ -64,6 +64,11 @@ class Decision:
         """Whether the run stops for ``overdraft``: an attempt would exceed the budget, or its time is over."""
         return self.overdraft is not None and (self.held_back or self.overdraft.late)
 
+    @property
+    def judges_overdraft(self) -> Overdraft | None:
+        """The used-up budget that forbids to ask judges; None if there is none, or if only attempts are used up."""
+        return None if self.overdraft is None or self.overdraft.of_attempts else self.overdraft
+
     def is_new(self, key: str) -> bool:
         """Return whether the program asked for this key in this very decision."""
         return self.state.asked.get(key, 0) > self.state.seq - len(self.events)

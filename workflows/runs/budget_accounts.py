@@ -112,14 +112,16 @@ class BudgetAccounts:
             self._serve(now)
 
     def overdraft(self, state: RunState, now: float, *, cleans_up: bool = True) -> Overdraft | None:
-        """Return a budget that is used up of those that a run draws on, one whose time is over before all others.
+        """Return a budget that is used up of those that a run draws on: first one whose time is over, last of attempts.
 
         The time of a run that has ended stands still. ``cleans_up`` is False for an input that is
         not part of the cleanup of a cancelled run.
         """
         at, mine = now if state.ended_at is None else state.ended_at, self._of(state, now)
         found = [over for account in mine if (over := overdraft(account, at, cleans_up=cleans_up)) is not None]
-        return next((over for over in found if over.late), found[0] if found else None)
+        if len(found) > 1:
+            found.sort(key=lambda over: (not over.late, over.of_attempts))
+        return found[0] if found else None
 
     def close(self, state: RunState) -> None:
         """Drop the account of a run that has ended and has started no children."""

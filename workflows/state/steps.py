@@ -5,7 +5,7 @@ from typing import Final
 
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
-from greenroom.messages.records.evaluation import Evaluation, deciding
+from greenroom.messages.records.evaluation import Evaluation, deciding, in_figures
 from greenroom.workflows.state import run_retry_and_fork
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
@@ -103,10 +103,12 @@ def _step_evaluated(state: RunState, event: ev.StepEvaluated) -> None:
 
 
 def complaints(evaluations: Iterable[Evaluation]) -> Iterator[str]:
-    """Yield a sentence for each evaluation whose score is too low."""
+    """Yield a sentence for each evaluation whose score is too low. A majority is more than its threshold."""
     for item in deciding(evaluations):
         if not item.passed and item.score is not None:
-            yield f"{item.name} gave {item.score:.2f} where {item.threshold:.2f} is needed: {item.reason}".rstrip(": ")
+            score, threshold = in_figures(item.score, item.threshold)
+            more = "more than " if item.score >= item.threshold else ""
+            yield f"{item.name} gave {score} where {more}{threshold} is needed: {item.reason}".rstrip(": ")
 
 
 def _retry_scheduled(state: RunState, event: ev.RetryScheduled) -> None:

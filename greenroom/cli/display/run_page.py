@@ -10,6 +10,7 @@ from greenroom.cli.display.values import between, blank, column_width, cost, fac
 from greenroom.messages.advice import approve, reject
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
+from greenroom.messages.records.evaluation import in_figures
 from greenroom.messages.records.records import usage_of
 from greenroom.messages.transcript import read_answer
 from greenroom.metrics.printable import printable
@@ -103,7 +104,7 @@ def _show_step(step: "StepRecord") -> None:
 
 def _show_evaluations(evaluations: "Iterable[Evaluation]") -> None:
     for one in evaluations:
-        score = "failed" if one.score is None else f"{one.score:.2f} of {one.threshold:.2f}"
+        score = "failed" if one.score is None else " of ".join(in_figures(one.score, one.threshold))
         background = " (in the background)" if one.background else ""
         _wrapped(", ".join([f"{one.name}: {score}{background}", *filter(None, (one.reason, one.error))]), 4)
 

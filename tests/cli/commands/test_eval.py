@@ -16,6 +16,8 @@ import os
 import time
 from pathlib import Path
 
+from pydantic import BaseModel, Field
+
 from greenroom import LLM, Judge, MockModel, ModelReply, ModelRequest, Panel, Retry, Rule, evaluator, sleep, tool, workflow
 
 ONCE = Retry(attempts=1)
@@ -123,6 +125,39 @@ garbled = Judge("garbled", rubric="It is kind.", model=rater("never JSON"), retr
 exact = Rule.equals()
 calls = Rule.calls("greet", most=1)
 panel = Panel("panel", [tone, polite])
+
+
+class Greeting(BaseModel):
+    words: str = Field(alias="Words")
+
+
+@workflow
+async def greeting(name: str) -> Greeting:
+    return Greeting(Words=f"hello {name}")
+
+
+@evaluator
+def warm(given: Greeting) -> float:
+    return 1.0 if "hello" in given.words else 0.0
+
+
+@evaluator
+def long(given: Greeting) -> float:
+    return 1.0 if len(given.words) > 100 else 0.0
+
+
+@evaluator
+def misfit(number: int) -> float:
+    return 1.0
+
+
+@evaluator
+def asks_too_much(given: Greeting, call: int) -> float:
+    return 1.0
+
+
+most = Panel("most", [warm, tone, long], combine="majority")
+partly = Panel("partly", [warm, tone, misfit])
 """
 
 
@@ -224,6 +259,25 @@ def test_an_evaluator_that_fails_leaves_the_trial_unscored(flow, judge, why):
     assert outcomes(report) == {("ada", 1): "unscored"}
     assert why in report["trials"][0]["reason"]
     assert [(each["name"], each["failures"]) for each in report["evaluators"]] == [(judge, 1), ("polite", 0)]
+
+
+def test_functions_in_panels_get_results_as_those_outside_do_and_a_majority_needs_more_than_half(flow):
+    judges = [each for name in ("warm", "most", "partly") for each in ("--judge", name)]
+    report = flow.result_of("eval", "flow.py:greeting", *cases(flow, case("ada")), *judges, "-o", "json")
+    assert outcomes(report) == {("ada", 1): "passed"}
+    means = {each["name"]: each["mean"] for each in report["evaluators"]}
+    assert means == pytest.approx({"warm": 1.0, "most": 2 / 3, "partly": 0.9})
+
+
+@pytest.mark.parametrize(("judge", "parameter"), [("misfit", "number"), ("asks_too_much", "call")])
+def test_an_evaluator_whose_parameters_do_not_fit_fails_alone(flow, judge, parameter):
+    given = cases(flow, case("ada"))
+    report = flow.result_of(
+        "eval", "flow.py:greeting", *given, "--judge", judge, "--judge", "warm", "-o", "json", code=1
+    )
+    assert f"argument `{parameter}` of evaluator `{judge}` does not fit int" in report["trials"][0]["reason"]
+    found = [(each["name"], each["scored"], each["failures"]) for each in report["evaluators"]]
+    assert found == [(judge, 0, 1), ("warm", 1, 0)]
 
 
 def test_flaky_cases_are_marked_and_the_threshold_decides_the_exit_code(flow):

@@ -20,6 +20,7 @@ from greenroom.messages.frames.worker import (
     Withdraw,
 )
 from greenroom.messages.options.policy import Retry, StepOptions
+from greenroom.messages.records.attempts import Reservation
 from greenroom.messages.records.evaluation import Evaluation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
@@ -28,6 +29,7 @@ from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
+from greenroom.workflows.state.steps import complaints
 
 NOW = 1000.0
 STARTED = ev.RunStarted(at=NOW, run_id="r", app="app.py", workflow="w", arguments={})
@@ -185,6 +187,20 @@ def test_a_rejected_result_is_retried_with_what_was_wrong_with_it() -> None:
     assert step.feedback == ["concise gave 0.40 where 0.80 is needed: too long"]
 
 
+@pytest.mark.parametrize(
+    ("score", "threshold", "told"),
+    [
+        (0.7999, 0.8, "0.7999 where 0.8000 is needed"),
+        (0.1 + 0.2, 0.3 + 1e-16, "0.3000000000000000 where 0.3000000000000001 is needed"),
+        (0.5, 0.5, "0.50 where more than 0.50 is needed"),
+        (0.0, 1.0, "0.00 where 1.00 is needed"),
+    ],
+)
+def test_what_is_told_of_a_rejection_shows_that_the_score_is_too_low(score: float, threshold: float, told: str) -> None:
+    low = evaluation(0.1).model_copy(update={"score": score, "threshold": threshold, "reason": ""})
+    assert list(complaints([low])) == [f"{low.name} gave {told}"]
+
+
 def test_judges_are_asked_in_a_second_round_and_not_over_budget_or_in_a_pause() -> None:
     case = Case()
     case.step(accept=("app:tone",))
@@ -197,6 +213,18 @@ def test_judges_are_asked_in_a_second_round_and_not_over_budget_or_in_a_pause() 
     assert decision.now == [do.WithdrawStep("search#1"), do.EndProgram()]
     assert case.happen(inputs.JudgesDue("search#1")).now == [do.WithdrawStep("search#1")]
     assert do.Judge("search#1", 1) in case.happen(inputs.Resume()).now
+
+
+def test_a_budget_of_attempts_that_is_used_up_lets_judges_be_asked_and_no_attempt_begin() -> None:
+    case = Case()
+    case.step(accept=("app:tone",), threshold=0.8, retry=Retry(initial=0.0))
+    case.answer("text")
+    over = Overdraft("r", "the budget of run r is used up", of_attempts=True)
+    assert decide(case.state, inputs.JudgesDue("search#1"), NOW, 0.5, over).now == [do.AskJudges("search#1")]
+    reserved = inputs.JudgeReserved("search#1", 1, "j1", "tone", Reservation(usd=0.1, tokens=10, max_tokens=5))
+    assert types(decide(case.state, reserved, NOW, 0.5, over)) == ["judge.asked"]
+    judged = inputs.StepJudged("search#1", 1, (evaluation(0.4),))
+    assert types(decide(case.state, judged, NOW, 0.5, over)) == ["step.evaluated", "retry.scheduled", "run.parked"]
 
 
 def test_members_of_a_panel_decide_through_it_alone() -> None:

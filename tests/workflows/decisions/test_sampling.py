@@ -154,6 +154,8 @@ def test_judges_are_asked_only_while_there_is_money_and_never_park_the_run(ended
     assert str(poor.refused) == "not rated: the budget of run r is used up"
     assert (poor.events, poor.now, poor.then) == ([], [], [])
     assert case.state.halted is None
+    over = Overdraft("r", "the budget of run r is used up", of_attempts=True)
+    assert decide(case.state, due, NOW, 0.5, over).receipt == 1
     rated(case)
     assert case.happen(due).receipt == 0
 

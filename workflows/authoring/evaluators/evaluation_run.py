@@ -13,7 +13,7 @@ from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import BuiltInWorkflow, built_in
 from greenroom.actors.definitions.registry import find_workflow, suggestion
 from greenroom.actors.values.conversion import sentence
-from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, InvalidInput
+from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, InvalidInput, NotSerializable
 from greenroom.messages.options.policy import StepOptions
 from greenroom.messages.records.evaluation import Evaluation, Score
 from greenroom.workflows.authoring.step import Call, EvaluatorGroup, Step
@@ -86,11 +86,27 @@ async def evaluate(app: str, evaluators: list[str], result: Any, call: dict[str,
 
 
 async def _evaluated(app: str, name: str, result: Any, call: dict[str, Any]) -> Evaluation:
-    evaluator = find_evaluator(app, name)
+    return await evaluation_by(find_evaluator(app, name), result, call, recorded=True)
+
+
+async def evaluation_by(evaluator: Rater, result: Any, call: Any, *, recorded: bool = False) -> Evaluation:
+    """Return what an evaluator says about a result; if it gives no score, why it failed.
+
+    Args:
+        evaluator: The evaluator.
+        result: The result.
+        call: What led to it.
+        recorded: Whether the result is JSON that the journal holds. A function gets the value that its annotation makes
+            of it, and has failed if there is none: it was not its caller who chose the value.
+    """
+    if isinstance(evaluator, EvaluatorGroup):
+        return await evaluator.evaluation(result, call, recorded=recorded)
     threshold = threshold_of(evaluator)
     try:
-        score = await rated(evaluator, _as_taken(evaluator, result), call)
-    except (EvaluatorFailure, InvalidInput) as error:
+        score = await rated(evaluator, _as_taken(evaluator, result) if recorded else result, call)
+    except (EvaluatorFailure, InvalidInput, NotSerializable) as error:
+        if not (recorded or isinstance(error, EvaluatorFailure)):
+            raise
         return Evaluation(name=evaluator.name, score=None, passed=False, threshold=threshold, error=str(error))
     return Evaluation(
         name=evaluator.name,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
+from typing_extensions import override
 
 from greenroom.actors.evaluation.panels import Member, combined
 from greenroom.actors.values.conversion import faults, sentence
@@ -12,7 +13,7 @@ from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
 from greenroom.messages.core.other_names import with_hints
 from greenroom.messages.options.policy import Combine, EvaluatorOptions, PanelOptions, StepOptions
 from greenroom.messages.records.evaluation import Evaluation, Score
-from greenroom.workflows.authoring.evaluators.evaluation_run import provide, rated, threshold_of
+from greenroom.workflows.authoring.evaluators.evaluation_run import evaluation_by, provide, threshold_of
 from greenroom.workflows.authoring.step import NO_EVALUATOR, EvaluatorGroup, Step
 
 _DEFAULT: Final = StepOptions().threshold
@@ -82,24 +83,18 @@ class Panel(EvaluatorGroup):
         Raises:
             EvaluatorFailure: Too few members gave a score; see ``combine``.
         """
-        said = await asyncio.gather(*(_say(each, result, call) for each in self.members))
-        weighted = [Member(weight, each) for weight, each in zip(self.weights, said, strict=True)]
-        whole = combined(self.name, self.options.combine, threshold_of(self), weighted)
+        whole = await self.evaluation(result, call)
         if whole.score is None:
             msg = f"panel `{self.name}` gave no score: {whole.error}"
             raise EvaluatorFailure(msg, step=self.name)
         return Score(whole.score, whole.reason)
 
-
-async def _say(member: Step[..., Score], result: Any, call: Any) -> Evaluation:
-    """Return the evaluation of one member."""
-    threshold = threshold_of(member)
-    try:
-        score = await rated(member, result, call)
-    except EvaluatorFailure as error:
-        return Evaluation(name=member.name, score=None, passed=False, threshold=threshold, error=str(error))
-    passed = score.value >= threshold
-    return Evaluation(name=member.name, score=score.value, passed=passed, threshold=threshold, reason=score.reason)
+    @override
+    async def evaluation(self, result: Any, call: Any, *, recorded: bool = False) -> Evaluation:
+        """Have all members rate a result, and return what they say together; see ``evaluation_by``."""
+        said = await asyncio.gather(*(evaluation_by(each, result, call, recorded=recorded) for each in self.members))
+        weighted = [Member(weight, each) for weight, each in zip(self.weights, said, strict=True)]
+        return combined(self.name, self.options.combine, threshold_of(self), weighted)
 
 
 def _evaluates(member: object) -> bool:

@@ -27,7 +27,8 @@ class Person:
     """A person who rates results, through an approval. Await it in a workflow: ``score = await editor(result)``.
 
     ``greenroom approvals`` shows the question until it is answered. To approve gives 1.0 and to reject 0.0. An edit
-    gives the ``score`` of the edited arguments. The comment is the reason, and the person's name the label.
+    gives its ``score``, such as ``{"score": 0.4}``; the rest of the arguments may be left out. The comment is the
+    reason, and the person's name the label.
 
     For results of a step, ``on_reject="escalate"`` asks a person about those that evaluators have rejected.
     """

@@ -144,8 +144,8 @@ def judges_due(out: Decision, happened: inputs.RatingDue) -> None:
     """Let a judge of an answer be called, which costs money, unless a budget is used up or it has its scores."""
     if happened.sample not in out.state.sampled:
         return
-    if out.overdraft is not None:
-        out.refused = BudgetUsedUp(f"not rated: {out.overdraft.reason}")
+    if out.judges_overdraft is not None:
+        out.refused = BudgetUsedUp(f"not rated: {out.judges_overdraft.reason}")
     else:
         out.receipt = 1
 

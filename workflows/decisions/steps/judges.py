@@ -19,10 +19,10 @@ def judges_due(out: Decision, key: str) -> None:
     step = out.state.steps.get(key)
     if step is None or step.status != "evaluating":
         return
-    if out.state.halted is None and out.overdraft is None:
+    if out.state.halted is None and out.judges_overdraft is None:
         out.now.append(do.AskJudges(key))
         return
-    out.held_back = out.overdraft is not None
+    out.held_back = out.judges_overdraft is not None
     out.now.append(do.WithdrawStep(key))
 
 
@@ -47,7 +47,7 @@ def judge_called(
 def _reserved(out: Decision, step: Step, happened: inputs.JudgeReserved) -> None:
     if step.status != "evaluating" or len(step.attempts) != happened.attempt:
         return
-    if out.state.halted is not None or out.overdraft is not None:
+    if out.state.halted is not None or out.judges_overdraft is not None:
         _hold_back(out, step)
         return
     out.record(
@@ -66,8 +66,8 @@ def _reserved(out: Decision, step: Step, happened: inputs.JudgeReserved) -> None
 def _hold_back(out: Decision, step: Step) -> None:
     """Give the evaluation up until the run goes on. If a budget was raised meanwhile, begin it again."""
     out.now.append(do.WithdrawStep(step.key))
-    out.held_back = out.overdraft is not None
-    if out.overdraft is None and out.state.halted is None:
+    out.held_back = out.judges_overdraft is not None
+    if out.judges_overdraft is None and out.state.halted is None:
         out.now.append(do.Judge(step.key, len(step.attempts)))
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from greenroom import EvaluatorFailure, RunFailed, RunParked
+from greenroom import EvaluatorFailure, InvalidInput, RunFailed, RunParked
 from tests.acceptance.apps.judges import judging
 from tests.support import eventually
 
@@ -229,7 +229,12 @@ def test_a_comparison_is_asked_in_both_orders_so_that_the_place_does_not_decide(
 
 @pytest.mark.parametrize(
     ("decision", "args", "value"),
-    [("approve", None, 1.0), ("reject", None, 0.0), ("edit", {"result": "x", "call": None, "score": 0.4}, 0.4)],
+    [
+        ("approve", None, 1.0),
+        ("reject", None, 0.0),
+        ("edit", {"result": "x", "call": None, "score": 0.4}, 0.4),
+        ("edit", {"score": 0.4}, 0.4),
+    ],
 )
 def test_a_person_is_a_judge(log, orchestrator, decision, args, value):
     run = orchestrator.start(judging.reviewed, "x")
@@ -239,6 +244,21 @@ def test_a_person_is_a_judge(log, orchestrator, decision, args, value):
     orchestrator.decide(question.id, decision, args, comment="as it should be", by="ada")
     score = run.result(30)
     assert (score.value, score.reason, score.label) == (value, "as it should be", "ada")
+
+
+def test_a_score_of_a_person_that_is_none_is_refused_and_the_question_stays_open(log, orchestrator):
+    run = orchestrator.start(judging.reviewed, "x")
+    eventually(lambda: bool(orchestrator.approvals()), 20)
+    (question,) = orchestrator.approvals()
+    for args, why in (
+        ({**question.args, "score": 7}, "args.score: Input should be less than or equal to 1"),
+        ({"score": "good"}, "args.score: Input should be a valid number"),
+        ({"rating": 0.4}, "args.rating: Extra inputs are not permitted"),
+    ):
+        with pytest.raises(InvalidInput, match=why):
+            orchestrator.decide(question.id, "edit", args)
+    orchestrator.decide(question.id, "edit", {"score": 0.4})
+    assert run.result(30).value == 0.4
 
 
 def test_whatever_rates_takes_values_of_every_type_and_sees_them_as_json(log, orchestrator):

@@ -74,6 +74,26 @@ def test_a_budget_is_used_up_once_any_part_of_it_is(
         assert found.late == (budget.wall is not None)
 
 
+def test_of_budgets_that_are_used_up_that_of_attempts_comes_last_since_it_lets_judges_be_asked() -> None:
+    account = Account("r", Budget(attempts=1, usd=1.0), 0.0, Spending(usd=0.5, attempts=1))
+    only = overdraft(account, 0.0)
+    assert only is not None
+    assert only.of_attempts
+    account.refused = Overdraft("r", "the next call may need more")
+    assert overdraft(account, 0.0) == account.refused
+    account.spending.usd = 1.0
+    poor = overdraft(account, 0.0)
+    assert poor is not None
+    assert "1 of 1 USD" in poor.reason
+    assert not poor.of_attempts
+    limited = Limited(Budget(attempts=1))
+    limited.ledger._accounts["r"].spending.attempts = 1
+    limited.ledger.shared.append(Account("", Budget(tokens=10), NOW, Spending(tokens=10)))
+    found = limited.ledger.overdraft(limited.state, NOW)
+    assert found is not None
+    assert (found.run_id, found.of_attempts) == ("", False)
+
+
 @pytest.mark.parametrize(
     ("name", "limit", "spending", "says"),
     [
