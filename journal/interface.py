@@ -14,9 +14,10 @@ if TYPE_CHECKING:  # for annotations alone: their models cost more than the rest
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
 """The kind of an entry in the run index."""
-MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", "stranded", "sampled"]
+MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", "stranded", "sampled", "unheard"]
 """What marks make findable by name: a message by its key, a dead letter, a question that waits for a person, a message
-that was not delivered yet, a run that is parked until its pool works again."""
+that was not delivered yet, a run that is parked until its pool works again, an answer that is to be rated, a run that
+waits although its program may have more to do."""
 
 
 @frozen

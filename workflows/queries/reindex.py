@@ -14,7 +14,7 @@ from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.schedules.fold import fold_events
 from greenroom.workflows.schedules.queries import TIMER, is_schedule, row_of_schedule
 from greenroom.workflows.state.fold import fold
-from greenroom.workflows.state.run_state import RunState
+from greenroom.workflows.state.run_state import UNHEARD, RunState
 
 READINGS: Final = 5
 """How often a run is read before it counts as damaged."""
@@ -72,6 +72,8 @@ def line_of(run_id: str, events: Sequence[Stored]) -> Append:
     if state is None:
         msg = f"run {run_id} has no events"
         raise ValueError(msg)
+    if state.status == "waiting" and not state.idle:
+        marks[UNHEARD] = len(events)  # what its program has answered is not in the journal
     return Append(
         run_id,
         len(events),

@@ -25,7 +25,7 @@ from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.effects import Effect
 from greenroom.workflows.decisions.inputs import Confirmed, Input
 from greenroom.workflows.event_sourced.actor import Committed, EventSourcedActor, fault_of
-from greenroom.workflows.runs.append import append_of
+from greenroom.workflows.runs.append import append_of, with_unheard
 from greenroom.workflows.runs.budget_accounts import settles
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
@@ -91,6 +91,8 @@ class RunActor(EventSourcedActor[Effect]):
         """Whether the run stays in memory without its program, in case another message comes."""
         self._told = 0
         """Number of outcomes that the program knew when the run began to doze."""
+        self._marked = dependencies.registry.is_unheard(state.run_id)
+        """Whether the run has the mark ``UNHEARD`` once its appends are committed."""
         self._resolutions = 0
         """Number of outcomes when the program was last told of new ones."""
         if first:
@@ -229,7 +231,23 @@ class RunActor(EventSourcedActor[Effect]):
 
     @override
     def _append_of(self, events: Sequence[AnyEvent], done: Committed) -> Append:
-        return append_of(self.state, events, done)
+        append = append_of(self.state, events, done)
+        # A run that goes on is read anyway, so its mark may stay until it waits again or ends.
+        marked = self._unheard() if append.row.status == "waiting" else self._marked and self.state.ended is None
+        if marked is not self._marked:
+            self._marked = marked
+            self._dependencies.registry.note_unheard(self.state.run_id, marked)
+            append = with_unheard(append, unheard=marked)
+        return append
+
+    def _unheard(self) -> bool:
+        """Return whether the program may have more to do about the outcomes so far than has been recorded."""
+        state = self.state
+        if state.idle or self._dozes:
+            return False
+        if not self._program.has_heard(state):
+            return True
+        return any(isinstance(message, inputs.ProgramTurn) for message, _ in self.actor_inbox.messages)
 
     @override
     def _publish(self, events: Sequence[AnyEvent]) -> None:

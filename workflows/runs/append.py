@@ -1,12 +1,13 @@
 """Build appends for the journal from a run's state."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from greenroom.journal.interface import Append, Mark, MarkKind, Timer
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.events.events import AnyEvent
 from greenroom.workflows.queries.records.run_records import row_of
-from greenroom.workflows.state.run_state import RunState
+from greenroom.workflows.state.run_state import UNHEARD, RunState
 
 
 def append_of(state: RunState, events: Sequence[AnyEvent], done: Callable[[JournalError | None], None]) -> Append:
@@ -36,3 +37,11 @@ def append_of(state: RunState, events: Sequence[AnyEvent], done: Callable[[Journ
         marks_cleared=[mark for mark, seq in marks.items() if seq is None],
         done=done,
     )
+
+
+def with_unheard(append: Append, *, unheard: bool) -> Append:
+    """Return an append that also sets or clears the mark ``UNHEARD``."""
+    if unheard:
+        seq = append.expected + len(append.events)
+        return replace(append, marks_set=[*append.marks_set, Mark(append.run_id, *UNHEARD, seq)])
+    return replace(append, marks_cleared=[*append.marks_cleared, UNHEARD])

@@ -59,6 +59,14 @@ class Registry(Protocol):
         """Have a sampled answer rated in the background. The event that holds it, ``seq``, is committed."""
         ...
 
+    def note_unheard(self, run_id: str, unheard: bool, /) -> None:  # noqa: FBT001  as the journal will have it
+        """Remember whether the next append of a run leaves it with the mark ``UNHEARD``."""
+        ...
+
+    def is_unheard(self, run_id: str, /) -> bool:
+        """Return whether a run has the mark ``UNHEARD``, or will have once its appends are committed."""
+        ...
+
     def keep_for_ratings(self, state: RunState, leave: Callable[[], object]) -> bool:
         """Return whether an ended run may stay in memory until its answers are rated, or ``leave`` is called."""
         ...

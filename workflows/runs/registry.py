@@ -24,7 +24,7 @@ from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.background import BackgroundRatings
 from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.runs.starts.children import start_child, tell_parent
-from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, load_all
+from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, find_unheard, load_all
 from greenroom.workflows.runs.starts.start import RunStarter
 from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
 from greenroom.workflows.runs.watching.subscribers import Subscribers
@@ -58,6 +58,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         """Functions that are called together, after ``LINGER`` or ``LINGER_IN_CROWD``."""
         self.budgets = BudgetAccounts()
         self.resident = ResidentRuns()
+        self._unheard: set[str] = set()
+        """The runs that have the mark ``UNHEARD``."""
         self.starter = RunStarter(self)
         self.background = BackgroundRatings(self)
         self.subscribers = Subscribers()
@@ -158,6 +160,17 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         """See ``Registry``."""
         self.background.add(run_id, sample, seq)
 
+    def note_unheard(self, run_id: str, unheard: bool, /) -> None:  # noqa: FBT001  as the journal will have it
+        """See ``Registry``."""
+        if unheard:
+            self._unheard.add(run_id)
+        else:
+            self._unheard.discard(run_id)
+
+    def is_unheard(self, run_id: str, /) -> bool:
+        """See ``Registry``."""
+        return run_id in self._unheard
+
     def keep_for_ratings(self, state: RunState, leave: Callable[[], object]) -> bool:
         """See ``Registry``."""
         if state.run_id in self._departures:
@@ -208,7 +221,9 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         rows = await self.read(partial(find_alive, journal))
         for app in {row.app for row in rows}:
             self._dependencies.warm(app)  # the runs are read while their app is loaded
-        states, waiting = await self.read(partial(load_all, journal, rows, self.load))
+        unheard = await self.read(partial(find_unheard, journal))
+        self._unheard.update(unheard)
+        states, waiting = await self.read(partial(load_all, journal, rows, unheard, self.load))
         for state in states:
             self._loaded(state.run_id, state, orphaned=True)
         for run_id, due in waiting.items():

@@ -19,6 +19,9 @@ WALL_KEY: Final = "budget:wall"
 """Key of the durable timer for the end of a run's time."""
 CANCEL_KEY: Final = "cancel"
 """Key of the resolution that tells a program of its cancellation."""
+UNHEARD: Final[tuple[MarkKind, str]] = ("unheard", "")
+"""Kind and name of the mark of a run that waits although its program may have more to do about what has happened. Other
+runs that wait are not read when an orchestrator starts, but only when something happens to them."""
 
 
 @mutable

@@ -26,9 +26,19 @@ import asyncio
 import os
 import time
 
-from greenroom import LLM, random, sleep, tool, workflow
+from pydantic import BaseModel
+
+from greenroom import LLM, current, random, run, session, sleep, tool, workflow
 
 write = LLM("write")
+
+
+class Total(BaseModel):
+    value: int = 0
+
+
+class Add(BaseModel):
+    by: int
 
 
 @tool
@@ -71,6 +81,50 @@ async def keyed() -> list[str | None]:
     return await keys()
 
 
+@tool
+def attempt() -> int:
+    time.sleep(0.15)
+    return current().attempt
+
+
+@workflow
+async def leaves_another_state(state: Total) -> str:
+    state.value = await attempt()
+    return "the same"
+
+
+@tool(once=True)
+def once(number: int) -> int:
+    time.sleep(0.15)
+    return number
+
+
+@workflow
+async def child() -> int:
+    return await once(1)
+
+
+@workflow
+async def hides_a_child() -> str:
+    try:
+        await run(child)
+    except Exception:
+        pass
+    return "the same"
+
+
+@session(state=Total)
+async def account(state: Total, message: Add) -> None:
+    state.value += await once(message.by)
+
+
+@workflow
+async def loses_messages() -> str:
+    await account.tell("ada", Add(by=1))
+    await sleep(0.2)
+    return "the same"
+
+
 @workflow
 async def failing() -> None:
     raise ValueError("no luck")
@@ -106,6 +160,22 @@ def test_code_that_asks_for_something_else_when_it_runs_again_is_found(app: Comm
     home = Path(told.splitlines()[-1].rpartition(" ")[2])
     assert (home / "journal.db").is_file()
     assert app("--home", str(home), "runs", "list", "--limit", "1").out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("leaves_another_state", "leaves another state than chaotic.py:leaves_another_state leaves without faults"),
+        ("hides_a_child", "~1 is failed: OutcomeUnknown"),
+        ("loses_messages", "to session account/ada failed: OutcomeUnknown"),
+    ],
+)
+def test_what_faults_change_is_found_where_the_result_is_the_same(app: CommandLine, name: str, words: str) -> None:
+    given = ("--faults", "kill", "--seed", "1", "--duration", "4", "--every", "0.2", "--at-once", "2", "-o", "json")
+    told = app.result_of("chaos", "run", f"chaotic.py:{name}", *given, code=1, timeout=120)
+    broken = [sentence for invariant in told["invariants"] for sentence in invariant["broken"]]
+    assert broken
+    assert all(words in sentence for sentence in broken), broken
 
 
 def test_results_that_differ_by_themselves_are_not_compared(app: CommandLine) -> None:

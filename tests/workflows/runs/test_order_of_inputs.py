@@ -49,6 +49,8 @@ class Surroundings:
                 published=nothing,
                 announce=nothing,
                 forget=nothing,
+                note_unheard=nothing,
+                is_unheard=lambda _run_id: False,
             ),
             router=SimpleNamespace(),
             mint=lambda: f"1:{next(numbers)}",

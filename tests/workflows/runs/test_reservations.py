@@ -97,6 +97,8 @@ class Orchestrators:
                 published=nothing,
                 announce=nothing,
                 forget=nothing,
+                note_unheard=nothing,
+                is_unheard=lambda _run_id: False,
             ),
             router=SimpleNamespace(),
             mint=lambda: f"{self.kills}:{next(self.tokens)}",

@@ -92,6 +92,10 @@ class ProgramJob:
         answered = since if self._begins else self._sent - self._unanswered
         return answered >= outcomes and all(item.kind != "timer" for item in state.resolutions[answered:])
 
+    def has_heard(self, state: RunState) -> bool:
+        """Return whether a worker has the program, and it has answered all outcomes of the run."""
+        return self._token is not None and not self._unanswered and self._sent == len(state.resolutions)
+
     def start(self, state: RunState, *, trial: bool = False, tells_rest: bool = False) -> None:
         """Submit the program to its pool, with every recorded outcome.
 

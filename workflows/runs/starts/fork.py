@@ -11,7 +11,7 @@ from greenroom.messages.events.events import AnyEvent
 from greenroom.workflows.decisions.inputs import Confirmed, Input, Recover
 from greenroom.workflows.decisions.replay.fork_events import forked, is_same_fork
 from greenroom.workflows.event_sourced.registry import Reader
-from greenroom.workflows.runs.append import append_of
+from greenroom.workflows.runs.append import append_of, with_unheard
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
@@ -63,11 +63,15 @@ async def _append(runs: Runs, dependencies: RunDependencies, run_id: str, events
         if error is None:  # the run continues even if the command that forked it is cancelled
             for event in (events[0], *events[1:][-1:]):  # observers know the shared events from the run's origin
                 dependencies.observe(run_id, workflow, event)
+            dependencies.registry.note_unheard(run_id, unheard)
             runs.route(run_id, Recover(orphaned=False))
         if not committed.done():
             committed.set_result(error)
 
-    dependencies.journal.append(append_of(state, events, partial(dependencies.reactor.call, on_commit)))
+    append = append_of(state, events, partial(dependencies.reactor.call, on_commit))
+    if unheard := append.row.status == "waiting":  # its program has not begun
+        append = with_unheard(append, unheard=True)
+    dependencies.journal.append(append)
     error = await committed
     if error is None:
         return Accepted(run_id=run_id)

@@ -1,6 +1,6 @@
 """Find the runs that continue when a journal is opened, when a pool works again, or when a person wants it. Blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from loguru import logger
@@ -19,8 +19,13 @@ def find_alive(journal: Journal) -> list[RunRow]:
     return [row for row in rows if row.kind != "schedule" and not row.damaged]
 
 
+def find_unheard(journal: Journal) -> list[str]:
+    """Return the runs that wait although their programs may have more to do."""
+    return [mark.run_id for mark in journal.marks("unheard")]
+
+
 def load_all(
-    journal: Journal, rows: list[RunRow], load: Callable[[str], RunState]
+    journal: Journal, rows: list[RunRow], unheard: Iterable[str], load: Callable[[str], RunState]
 ) -> tuple[list[RunState], dict[str, float]]:
     """Return the states of runs, and when those that wait must be read. A run that cannot be read is set aside."""
     states: list[RunState] = []
@@ -38,6 +43,8 @@ def load_all(
             waiting[timer.run_id] = min(timer.due, waiting.get(timer.run_id, timer.due))
     for mark in journal.marks("outgoing"):
         waiting[mark.run_id] = 0.0  # the run's messages must be delivered, whatever its status
+    for run_id in unheard:
+        waiting[run_id] = 0.0  # its program may have been about to go on
     return states, waiting
 
 

@@ -144,6 +144,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
         for target, rehearsal in rehearsals.items():
             results = ", always with the same result" if rehearsal.deterministic else UNLIKE
             say(f"without faults {target.title} takes {rehearsal.seconds:.1f} s{results}")
+        failing = workload.failing()
         begun = time.monotonic()
         injected = inject(orchestrator, workload, faults(seed, kinds, every), duration, say)
         if not injected:
@@ -153,7 +154,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
         workload.finish(settle)
         seconds = time.monotonic() - begun
         orchestrator.close()
-        aftermath = Aftermath(reads, workload.accepted, rehearsals, tuple(orchestrator.leftovers()))
+        aftermath = Aftermath(reads, workload.accepted, rehearsals, failing, tuple(orchestrator.leftovers()))
         checked = list(invariants(aftermath))
         attempts = reports.attempts_by_outcome(reads)
     holds = not any(invariant.broken for invariant in checked)

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from greenroom.cli.commands.chaos.workload import Rehearsal, Target, busy_sessions, ending
+from greenroom.cli.commands.chaos.workload import (
+    Failing,
+    Rehearsal,
+    Target,
+    busy_sessions,
+    ending,
+    failed_children,
+    failed_messages,
+    session_name,
+)
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.records.attempts import AttemptRecord
@@ -36,6 +45,7 @@ class Aftermath:
     """The runs whose start was acknowledged."""
     rehearsals: Mapping[Target, Rehearsal]
     """How workflows end without faults."""
+    failing: Failing
     processes: tuple[str, ...]
     """Sentences about processes that are still there."""
 
@@ -62,6 +72,12 @@ def _other_endings(aftermath: Aftermath) -> Iterator[str]:
             yield f"run {row.id} is {row.status}"
         elif row.id in aftermath.accepted and row.status != "completed":
             yield f"run {row.id} {ending(aftermath.reads.run(row.id))}"
+    for row in failed_children(aftermath.reads):
+        if row.workflow not in aftermath.failing.workflows:
+            yield f"run {row.id} {ending(aftermath.reads.run(row.id))}"
+    for letter in failed_messages(aftermath.reads):
+        if session_name(letter.run_id) not in aftermath.failing.sessions:
+            yield f"message {letter.letter} to session {letter.run_id} failed: {letter.failure.sentence()}"
     for session in busy_sessions(aftermath.reads):
         yield f"session {session} has not answered all messages"
     for row in aftermath.reads.journal.runs(kind="session", status=["parked"], limit=None):
@@ -71,9 +87,11 @@ def _other_endings(aftermath: Aftermath) -> Iterator[str]:
 def _other_results(aftermath: Aftermath) -> Iterator[str]:
     for run_id, target in aftermath.accepted.items():
         row, rehearsal = aftermath.reads.journal.run(run_id), aftermath.rehearsals[target]
-        if row is None or row.status != "completed" or not rehearsal.deterministic:
+        if row is None or row.status != "completed":
             continue
-        if not same(aftermath.reads.result(run_id), rehearsal.result):
+        if rehearsal.same_state and not same(aftermath.reads.state(run_id), rehearsal.state):
+            yield f"run {run_id} leaves another state than {target.title} leaves without faults"
+        if rehearsal.deterministic and not same(aftermath.reads.result(run_id), rehearsal.result):
             yield f"run {run_id} has another result than {target.title} has without faults"
 
 
@@ -125,7 +143,7 @@ def _leftover_processes(aftermath: Aftermath) -> Iterator[str]:
 _ALL: Final[dict[str, Check]] = {
     "every run that was accepted is in the journal": _missing_runs,
     "every run ends as it does without faults": _other_endings,
-    "every result is the one that there is without faults": _other_results,
+    "every result and every state is the one that there is without faults": _other_results,
     "the journal is whole": _damaged_lines,
     "the state of every run is what its events lead to": _other_states,
     "every attempt is counted once and has an outcome, and at most one per step succeeds": _miscounted_attempts,

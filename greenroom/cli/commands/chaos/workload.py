@@ -8,12 +8,13 @@ from typing import Any, Final
 import click
 
 from greenroom.cli.commands.chaos.orchestrator_process import POLL, OrchestratorProcess
+from greenroom.journal.interface import RunRow
 from greenroom.messages.commands import StartRun
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import OrchestratorClosed, OrchestratorUnreachable
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
-from greenroom.messages.records.records import OVER, RunRecord
+from greenroom.messages.records.records import OVER, DeadLetterRecord, RunRecord
 from greenroom.workflows.queries.reader import JournalQueries
 
 REHEARSALS: Final = 2
@@ -41,6 +42,19 @@ class Rehearsal:
     deterministic: bool
     """Whether each time it had the same result."""
     result: Json
+    same_state: bool
+    """Whether each time it left the same shared state."""
+    state: Json
+
+
+@frozen
+class Failing:
+    """What fails without faults."""
+
+    workflows: frozenset[str]
+    """Names of the workflows of children that have failed."""
+    sessions: frozenset[str]
+    """Names of the sessions to which messages have failed."""
 
 
 class Workload:
@@ -105,8 +119,29 @@ class Workload:
             if record.status != "completed":
                 msg = f"{target.title} does not complete without faults either: run {run_id} {ending(record)}"
                 raise click.ClickException(msg)
-        first, *others = map(self._reads.result, run_ids)
-        return Rehearsal(time.monotonic() - begun, all(same(first, other) for other in others), first)
+        seconds = time.monotonic() - begun
+        if left := self._wait(lambda: busy_sessions(self._reads), timeout):
+            msg = (
+                f"session {left[0]}, which {target.title} tells something, has not answered all messages within "
+                f"{timeout:g} s, without any fault"
+            )
+            raise click.ClickException(msg)
+        result, *results = map(self._reads.result, run_ids)
+        state, *states = map(self._reads.state, run_ids)
+        return Rehearsal(
+            seconds,
+            deterministic=all(same(result, other) for other in results),
+            result=result,
+            same_state=all(same(state, other) for other in states),
+            state=state,
+        )
+
+    def failing(self) -> Failing:
+        """Return what has failed so far. To be called between the rehearsals and the first fault."""
+        return Failing(
+            frozenset(row.workflow for row in failed_children(self._reads)),
+            frozenset(session_name(letter.run_id) for letter in failed_messages(self._reads)),
+        )
 
     def keep_going(self) -> None:
         """Start runs until as many go on as should. One call waits for no run."""
@@ -149,6 +184,21 @@ class Workload:
 def busy_sessions(reads: JournalQueries) -> list[str]:
     """Return the sessions that handle a message, or have one to handle."""
     return [row.id for row in reads.journal.runs(kind="session", status=["pending", "running"], limit=None)]
+
+
+def failed_children(reads: JournalQueries) -> list[RunRow]:
+    """Return the children that have failed, of all runs."""
+    return [row for row in reads.journal.runs(kind="run", status=["failed"], limit=None) if row.parent is not None]
+
+
+def failed_messages(reads: JournalQueries) -> list[DeadLetterRecord]:
+    """Return the messages to sessions that have failed and were set aside."""
+    return [letter for letter in reads.dead_letters() if letter.kind == "message"]
+
+
+def session_name(run_id: str) -> str:
+    """Return the name of the session with this id."""
+    return run_id.partition("/")[0]
 
 
 def ending(record: RunRecord) -> str:
