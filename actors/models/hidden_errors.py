@@ -1,7 +1,7 @@
 """Errors that servers send as successful answers: some in front of several providers know their failure too late."""
 
 import json
-from typing import Any, Final
+from typing import Any, Final, cast
 
 _OK: Final = 200
 _ANSWERS: Final = frozenset({"object", "choices", "content", "candidates", "output"})
@@ -31,10 +31,14 @@ def reveal_errors(provider: object) -> None:
 def _status_of(body: bytes) -> int:
     """Return the status that an error in a body names, 500 if it names none, and 200 if there is no error."""
     try:
-        found = json.loads(body)
+        found = _object(json.loads(body))
     except ValueError:
         return _OK
-    if not isinstance(found, dict) or not found.get("error") or _ANSWERS & found.keys():
+    if not found.get("error") or _ANSWERS & found.keys():
         return _OK
-    code = found["error"].get("code") if isinstance(found["error"], dict) else None
+    code = _object(found["error"]).get("code")
     return code if isinstance(code, int) and code in _ERRORS else _UNKNOWN
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
