@@ -22,7 +22,7 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import iso, moment
 from greenroom.messages.ids import run_id as check_id
 from greenroom.messages.options.policy import Budget
-from greenroom.messages.records.pages import write_cursor
+from greenroom.messages.records.pages import Page, write_cursor
 from greenroom.messages.records.records import RunRecord, RunStatus, StepRecord
 from greenroom.messages.transcript import TranscriptMessage
 
@@ -143,7 +143,7 @@ async def list_events(
 
 
 @dataclass(slots=True)
-class Page:
+class EventPage:
     """Some of a run's events as JSON."""
 
     events: int
@@ -166,22 +166,22 @@ async def read_page(
     limit: int,
     write: Callable[[Stored], bytes] = event_json,
     between: bytes = b",",
-) -> Page:
+) -> EventPage:
     """Read as many events as may be in memory at once, and put them into a parcel as JSON."""
 
-    def make() -> Page:
+    def make() -> EventPage:
         page = desk.reads.events(run_id, after, limit, PAGE_BYTES)
         count, last = len(page), page[-1].seq if page else after
         texts: list[bytes] = []
         page.reverse()
         while page:  # frees each event once it is JSON
             texts.append(write(page.pop()))
-        return Page(count, last, between.join(texts))
+        return EventPage(count, last, between.join(texts))
 
     return await parcel.fill(make, lambda page: len(page.text))
 
 
-async def _array(desk: Dependencies, parcel: Parcel, run_id: str, page: Page, limit: int) -> AsyncGenerator[bytes]:
+async def _array(desk: Dependencies, parcel: Parcel, run_id: str, page: EventPage, limit: int) -> AsyncGenerator[bytes]:
     """Yield events as one JSON array, reading them while it is sent."""
     given, between = 0, b"["
     while page.events:
@@ -199,10 +199,21 @@ async def _array(desk: Dependencies, parcel: Parcel, run_id: str, page: Page, li
     "/runs/{run_id}/steps", response_class=Response, responses={**paged(StepRecord, "The steps, with their attempts.")}
 )
 async def list_steps(
-    desk: AtDesk, request: Request, run_id: Segment, limit: Limit = MANY, cursor: Cursor = None
+    desk: AtDesk,
+    request: Request,
+    run_id: Segment,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Leave out as many of the first steps.")] = 0,
+    limit: Limit = MANY,
+    cursor: Cursor = None,
 ) -> Any:
     """List the steps of a run with their attempts, in the order of their calls."""
-    return await answer_page(desk, request, lambda: numbered(desk.reads.steps(run_id), "steps", limit, cursor))
+    start = behind("steps", cursor, after)
+
+    def page() -> Page[StepRecord]:
+        steps = desk.reads.steps(run_id, start, limit + 1)
+        return Page(steps[:limit], write_cursor("steps", (start + limit,)) if len(steps) > limit else None)
+
+    return await answer_page(desk, request, page)
 
 
 @router.get(

@@ -58,8 +58,13 @@ class Queries(ABC):
         """
 
     @abstractmethod
-    def steps(self, run_id: str) -> list[StepRecord]:
+    def steps(self, run_id: str, after: int = 0, limit: int | None = None) -> list[StepRecord]:
         """Return the steps of a run with their attempts, in the order in which they were scheduled.
+
+        Args:
+            run_id: The run.
+            after: Leave out as many of the first ones.
+            limit: Most steps to return; None for all.
 
         Raises:
             RunNotFound: There is no run with this id.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from loguru import logger
 from typing_extensions import override
 
-from greenroom.journal.event_pages import stored_events
+from greenroom.journal.event_pages import PAGE, stored_events
 from greenroom.journal.interface import EntryKind, Journal, RunRow, Stored
 from greenroom.journal.sqlite.errors import JournalUnused
 from greenroom.journal.sqlite.file import refuse_strangers
@@ -23,7 +23,16 @@ from greenroom.messages.core.errors import (
 )
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
-from greenroom.messages.events.events import AnswerRated, AnswerSampled, AnyEvent, RunCompleted
+from greenroom.messages.events.events import (
+    AnswerRated,
+    AnswerSampled,
+    AnyEvent,
+    RunCompleted,
+    RunRetried,
+    StateChanged,
+    TurnEnded,
+    TurnFailed,
+)
 from greenroom.messages.events.events import RunFailed as RunHasFailed
 from greenroom.messages.ids import text_given
 from greenroom.messages.records.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
@@ -263,8 +272,8 @@ class JournalQueries(Queries):
             raise self._not_found(run_id) from None
 
     @override
-    def steps(self, run_id: str) -> list[StepRecord]:
-        return step_records(self.fold(run_id))
+    def steps(self, run_id: str, after: int = 0, limit: int | None = None) -> list[StepRecord]:
+        return step_records(self.fold(run_id), after, limit)
 
     @override
     def transcript(self, run_id: str, step: str | None = None) -> list[TranscriptMessage]:
@@ -308,7 +317,16 @@ class JournalQueries(Queries):
 
     @override
     def state(self, run_id: str) -> Json:
-        return self.fold(run_id).shared
+        if is_schedule(run_id):
+            raise self._not_found(run_id)
+        before, many = self._row(run_id).last_seq, LOOK_BACK
+        while before > 0:  # each change is recorded whole, so the newest one is enough
+            after = max(0, before - many)
+            for stored in reversed(self.journal.events(run_id, after=after, limit=before - after)):
+                if isinstance(stored.event, (StateChanged, RunRetried, TurnEnded, TurnFailed)):
+                    return stored.event.state
+            before, many = after, min(2 * many, PAGE)
+        return None
 
     @override
     def result(self, run_id: str) -> Json:

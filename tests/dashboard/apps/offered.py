@@ -45,6 +45,12 @@ async def total(a: int, b: int = 1) -> int:
 
 
 @workflow
+async def sums(numbers: int) -> int:
+    """Add a number of times."""
+    return sum([await add(number, 0) for number in range(numbers)])
+
+
+@workflow
 async def words(state: Tally, count: int = 1) -> list[str]:
     for _ in range(count):
         state.words.append((await receive(Word)).text)

@@ -208,6 +208,17 @@ def test_the_newest_messages_of_a_long_session_are_shown_and_earlier_ones_on_dem
     assert "Show earlier messages" not in page.text
 
 
+def test_the_newest_steps_of_a_long_run_are_shown_and_earlier_ones_on_demand(browse, orchestrator):
+    start(orchestrator, "sums", "long", numbers=250).result(30)
+    page = browse()
+    page.open("#run/long")
+    page.shows("add#101", "add#250", "Show earlier steps")
+    assert "add#100 " not in page.text
+    page.click("Show earlier steps")
+    page.shows("add#1 ", "add#250")
+    page.hides("Show earlier steps")
+
+
 def test_a_run_that_a_session_started_is_a_run(browse, orchestrator):
     clerk = orchestrator.session(passing_on.clerk, "a %")
     assert clerk.ask(passing_on.Ask(text="hello")) == "hello"

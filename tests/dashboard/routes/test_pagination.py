@@ -42,22 +42,25 @@ def filled(orchestrator, server) -> None:
         plan = Plan(app=str(APP), workflow="total", arguments={"a": 1}, cron="0 0 1 1 *")
         orchestrator.send(PutSchedule(name=f"yearly-{number}", plan=plan))
         orchestrator.session(offered.chat, "bad").tell(offered.Word(text="bad"))
+    start(orchestrator, "sums", "sums", numbers=9).result(30)
     eventually(lambda: len(orchestrator.approvals()) == 3 and len(orchestrator.dead_letters()) == 3)
 
 
 LISTS = {
-    "/runs": 8,
+    "/runs": 9,
     "/runs?name=total": 5,
     "/sessions": 6,
     "/sessions?name=chat": 6,
     "/approvals": 3,
     "/dead-letters": 3,
     "/schedules": 3,
-    "/workflows": 8,
+    "/workflows": 9,
     "/sessions/chat/bad/history": 3,
     "/runs/total-0/events": None,
     "/runs/total-0/events?after=2": None,
     "/runs/total-0/steps": 1,
+    "/runs/sums/steps": 9,
+    "/runs/sums/steps?after=4": 5,
 }
 
 

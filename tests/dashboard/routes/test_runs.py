@@ -49,7 +49,7 @@ def test_a_workflow_is_named_alone_or_with_its_file(api):
     for named in ("total", "offered.py:total", "apps/offered.py:total", f"{APP}:total"):
         assert api.post("/runs", json={"workflow": named, "input": {"a": 1}}).status_code == 201, named
     names = [found["name"] for found in api.get("/workflows").json()]
-    assert names == ["total", "words", "broken", "standing", "stuck", "release", "ship", "pay"]
+    assert names == ["total", "sums", "words", "broken", "standing", "stuck", "release", "ship", "pay"]
     for named in ("nothing", "other.py:total", "fered.py:total", "/tmp/offered.py:total", "", ":"):
         answer = api.post("/runs", json={"workflow": named, "input": {"a": 1}})
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), named

@@ -1,6 +1,7 @@
 """Records of runs, steps and approvals, made from a run's state and events."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Literal
 
 from greenroom.journal.interface import RunRow, Stored
@@ -130,9 +131,10 @@ def decision_records(run_id: str, events: Iterable[Stored]) -> list[DecisionReco
     return found
 
 
-def step_records(state: RunState) -> list[StepRecord]:
-    """Return the steps of a run in the order in which they were scheduled."""
-    return [step_record(step) for step in state.steps.values()]
+def step_records(state: RunState, after: int = 0, limit: int | None = None) -> list[StepRecord]:
+    """Return the steps of a run in the order in which they were scheduled; see ``Queries.steps``."""
+    end = None if limit is None else after + limit
+    return [step_record(step) for step in islice(state.steps.values(), after, end)]
 
 
 def failed_at(state: RunState) -> tuple[str | None, tuple[AttemptRecord, ...]]:

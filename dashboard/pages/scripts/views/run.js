@@ -1,11 +1,12 @@
 // One run: its steps with all attempts and scores, its questions, its events, its output, and what can be done with it.
 
 import { asked, button, fold, form, keyed, labelled, linkTo, make, mark, took, value, when } from "../elements.js";
-import { ask, command, commandOnce, newest, path, read } from "../requests.js";
+import { command, commandOnce, path, read } from "../requests.js";
 import { question } from "./approvals.js";
+import { newestPages } from "./newest_pages.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
 
-const PAGE = 100;
+const EVENTS = 100;
 const ENDED = ["completed", "failed", "cancelled"];
 
 export function run({ names, act, signal, go }) {
@@ -16,9 +17,10 @@ export function run({ names, act, signal, go }) {
   const state = make("div");
   const questions = make("div");
   const steps = make("div");
-  const more = button("Show more steps", () => {
-    limit += PAGE;
-    return act(() => load());
+  const pages = newestPages(`${place}/steps`, signal);
+  const earlier = button("Show earlier steps", () => {
+    pages.showEarlier();
+    return act(load);
   });
   const fillHead = keyed(head, () => id, (record) => heading(record, place, fork, act));
   const fillEnd = keyed(end, () => id, (status) =>
@@ -26,11 +28,9 @@ export function run({ names, act, signal, go }) {
   const fillState = keyed(state, () => id, (held) => fold(`${id} state`, "Shared state", () => value(held)));
   const fillQuestions = keyed(questions, (each) => each.id, (each) => question(each, act));
   const fillSteps = keyed(steps, (each) => each.key, (each) => stepRecord(id, each, fork));
-  const look = newest(() => ask(`${place}/steps`, { query: { limit }, signal }));
-  let limit = PAGE;
   let seen = null;
   let workflow = "";
-  more.hidden = true;
+  earlier.hidden = true;
 
   /** Fork the run before a step; without one, from its start. */
   function fork(at) {
@@ -50,17 +50,17 @@ export function run({ names, act, signal, go }) {
 
   /** Show the steps and the state. Return false if that was begun anew meanwhile. */
   async function load() {
-    const answer = await look();
-    if (answer === null) return false;
-    fillSteps(answer.found);
-    more.hidden = !answer.next;
+    const found = await pages.read();
+    if (found === null) return false;
+    fillSteps(found);
+    earlier.hidden = !pages.hasEarlier();
     const held = (await read(`${place}/state`, {}, signal)).state;
     fillState(held === null ? [] : [held]);
     return true;
   }
 
   const node = make("section", {}, head, end, fold(`${id} input`, "Arguments", () => given(place, act)),
-    questions, make("h3", { text: "Steps" }), steps, more, state,
+    questions, make("h3", { text: "Steps" }), earlier, steps, state,
     fold(`${id} signal`, "Send a message to it", () => signaller(place, act)),
     fold(`${id} conversation`, "Conversation with its model", () => conversation(place, act, signal)),
     fold(`${id} output`, "What its code printed", () => outputOf(place, act, signal)),
@@ -98,7 +98,7 @@ function given(place, act) {
 function newestEvents(place, act, signal) {
   return asked(act, async () => {
     const { events } = await read(place, {}, signal);
-    const found = await read(`${place}/events`, { after: Math.max(0, events - PAGE), limit: PAGE }, signal);
+    const found = await read(`${place}/events`, { after: Math.max(0, events - EVENTS), limit: EVENTS }, signal);
     return make("div", {}, ...found.reverse().map((event) =>
       fold(`${place} ${event.seq}`, `${event.seq} ${event.type} ${new Date(event.time).toLocaleTimeString()}`,
         () => value(event))));

@@ -3,12 +3,11 @@
 import {
   asked, button, choice, counted, fold, form, keyed, labelled, make, mark, took, value, when,
 } from "../elements.js";
-import { ask, command, commandOnce, newest, path, read } from "../requests.js";
+import { command, commandOnce, path, read } from "../requests.js";
 import { exampleText } from "../schemas.js";
 import { question } from "./approvals.js";
+import { newestPages } from "./newest_pages.js";
 import { conversation, failure, outputOf, scores, stepRecord } from "./records.js";
-
-const PAGE = 100;
 
 export function session({ names, act, signal }) {
   const [name, key] = names;
@@ -20,12 +19,11 @@ export function session({ names, act, signal }) {
   const fillQuestions = keyed(questions, (each) => each.id, (each) => question(each, act));
   const fillHead = keyed(head, () => id, (record) => heading(record, id, place, act));
   const fillTurns = keyed(turns, (each) => String(each.number), (each) => turn(id, each));
+  const pages = newestPages(`${place}/history`, signal);
   const earlier = button("Show earlier messages", () => {
-    shown += 1;
+    pages.showEarlier();
     return act(load);
   });
-  const starts = [""]; // the cursors of all pages, of which those before the newest are seldom read again
-  let shown = 2; // of these pages, the newest
   let seen = null;
   earlier.hidden = true;
 
@@ -43,22 +41,12 @@ export function session({ names, act, signal }) {
     if (seen !== record.events && await load()) seen = record.events;
   }
 
-  const look = newest(async () => {
-    const pages = [];
-    for (let at = Math.max(0, starts.length - shown); at < starts.length; at += 1) {
-      const { found, next } = await ask(`${place}/history`, { query: { limit: PAGE, cursor: starts[at] }, signal });
-      if (next && at + 1 === starts.length) starts.push(next);
-      pages.push(found);
-    }
-    return pages.slice(-shown).flat();
-  });
-
   /** Show the messages. Return false if that was begun anew meanwhile. */
   async function load() {
-    const found = await look();
+    const found = await pages.read();
     if (found === null) return false;
     fillTurns(found);
-    earlier.hidden = starts.length <= shown;
+    earlier.hidden = !pages.hasEarlier();
     return true;
   }
 
