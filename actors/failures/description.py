@@ -91,7 +91,8 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
         lost = again is not None and message_of(again) != message_of(error)
         return failure.model_copy(update={"text_lost": True}) if lost else failure
     except BaseException as broken:  # noqa: BLE001  see above
-        message = f"it cannot be described, because that raises {name_of(type(broken))}"
+        missing = f"(the rest is missing, because describing it raises {name_of(type(broken))})"
+        message = f"{message_of(error)} {missing}".strip()
         return Failure(outcome=outcome, type=name_of(cls), message=message, fatal=fatal)
 
 

@@ -4,7 +4,8 @@ The next attempt, of any run, would inherit what a function has changed in its p
 can, and describes what it cannot. The supervisor then replaces the worker before its next job.
 
 Two things are not restored: what lives in modules (globals, caches, imports), and open file descriptors. Connections
-are worth keeping, unless descriptors are about to run out.
+are worth keeping, unless descriptors are about to run out. A function of the standard library that the worker itself
+needs is a reason to replace it: the next attempt could not even fail properly.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from math import ceil
 from typing import Any, Final, NamedTuple, cast
 
 from greenroom.actors.worker.descendants import adopts_orphans
+from greenroom.actors.worker.library_functions import LibraryFunctions
 from greenroom.messages.frames.worker import WorkerSpec
 
 THREADS_END: Final = 0.1
@@ -256,6 +258,7 @@ class ProcessState:
         self._grant_cpu()
         self._reads = [setting.read for setting in SETTINGS]
         self._before = [copy(read()) for read in self._reads]
+        self._functions = LibraryFunctions()
         self._threads = threading.enumerate()
         policy = _ASYNCIO.get(_POLICY)
         # If the app has no loop of its own, each attempt gets a new policy, because ``asyncio.run`` changes it.
@@ -285,7 +288,7 @@ class ProcessState:
         self._restore_standard()
         if self._random.getrandbits(_DRAWN) != self._twin.getrandbits(_DRAWN):
             self._seed()
-        reason = self._leftovers() or self._restore_settings()
+        reason = self._leftovers() or self._restore_settings() or self._functions.replaced()
         if self._cpu is not None:
             self._grant_cpu()
             self._before[_LIMITS_AT] = _limits()

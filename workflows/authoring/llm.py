@@ -124,7 +124,7 @@ class LLM(Step[[str], T], Generic[T]):
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.models.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
 
-            return await ask_in_place(definition, prompt)
+            return await ask_in_place(definition, _text_of(definition, prompt))
 
         definition = ModelDefinition(
             name,
@@ -166,8 +166,7 @@ class LLM(Step[[str], T], Generic[T]):
         from greenroom.actors.agent.loop import Agent, in_scope  # noqa: PLC0415  for workers, and for calls in place
 
         definition = self._definition
-        form = definition.signature.forms["prompt"]
-        text = str(form.validate(prompt))
+        text = _text_of(definition, prompt)
         port = program.get()
 
         async def ask_all() -> Json:
@@ -253,3 +252,14 @@ def _check_stream(channel: object, title: str) -> None:
         except (TypeError, ValueError) as error:
             msg = f"the stream of {title} cannot be: {error}"
             raise DefinitionError(msg) from error
+
+
+def _text_of(definition: ModelDefinition, prompt: str) -> str:
+    """Return a prompt as the step of a model would be given it.
+
+    Raises:
+        NotSerializable: It is no text.
+    """
+    form = definition.signature.forms["prompt"]
+    text: str = form.read(form.encode(prompt))
+    return text

@@ -1,6 +1,7 @@
 """How an exception is shown: as Python shows it, with the frames of the author's code alone."""
 
 import asyncio
+import json
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -154,3 +155,10 @@ def test_notes_without_end_are_cut_like_every_other_text() -> None:
     assert failure.notes[0] == "the first note"
     assert sum(map(len, failure.notes)) <= TEXT_LIMIT
     assert len(failure.model_dump_json()) < 4 * TEXT_LIMIT
+
+
+def test_the_text_of_an_exception_is_told_where_nothing_else_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json, "dumps", None)  # as user code may leave it
+    failure = describe_exception(caught(plain))
+    assert failure.type == "ValueError"
+    assert failure.message == "x (the rest is missing, because describing it raises TypeError)"

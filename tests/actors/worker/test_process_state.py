@@ -12,7 +12,7 @@ from greenroom.messages.options.policy import Limits
 from tests.actors.worker_process import Worker
 
 APP = """
-import asyncio, decimal, faulthandler, gc, locale, os, random, resource, signal, socket, subprocess, sys, threading
+import asyncio, builtins, decimal, faulthandler, gc, json, linecache, locale, os, random, resource, signal, socket, subprocess, sys, threading
 import time, warnings
 from pathlib import Path
 
@@ -114,6 +114,11 @@ CHANGES = {
     "closed stdout": lambda: sys.stdout.close(),
     "strange stdout": lambda: setattr(sys, "stdout", object()),
     "memory": keep_memory,
+    "json": lambda: setattr(json, "dumps", None),
+    "clock": lambda: setattr(time, "monotonic", lambda: 0.0),
+    "sockets": lambda: [setattr(socket, name, handler) for name in ("socket", "socketpair")],
+    "source lines": lambda: delattr(linecache, "getline"),
+    "print": lambda: setattr(builtins, "print", tracer),
     "nothing": lambda: None,
 }
 
@@ -198,6 +203,11 @@ NEEDS_ANOTHER_PROCESS = {
     "daemon": "it left 1 thread running",
     "leaks": "it left no descriptor to open",
     "closed stdout": "it changed its standard streams",
+    "json": "it replaced json.dumps",
+    "clock": "it replaced time.monotonic",
+    "sockets": "it replaced socket.socket, socket.socketpair",
+    "source lines": "it replaced linecache.getline",
+    "print": "it replaced builtins.print",
 }
 """What cannot be put back. A hard limit can be by root alone, memory is kept within some bound."""
 CHANGES = [
@@ -237,6 +247,15 @@ def test_what_an_attempt_changes_is_put_back_or_the_worker_asks_to_be_replaced(
             else:
                 assert name not in NEEDS_ANOTHER_PROCESS
                 assert looked(worker) == before, name
+
+
+def test_functions_that_an_app_replaces_while_it_is_imported_are_no_reason(
+    write_app: Callable[..., Path], start_worker: Callable[..., Worker]
+) -> None:
+    app = write_app("import time\n\ntime.time = lambda: 0.0\n" + APP)
+    worker = start_worker(app)
+    assert isinstance(worker.receive(), Ready)
+    assert worker.call("app:change", "nothing").spoilt == ""
 
 
 def test_the_peak_of_memory_is_that_of_the_newest_attempt(app: Path, start_worker: Callable[..., Worker]) -> None:

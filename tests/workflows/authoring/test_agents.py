@@ -1,12 +1,12 @@
 """What authors may give an agent as tools, and what models see of them."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
 
-from greenroom import LLM, DefinitionError, MockModel, evaluator, mcp, tool, workflow
+from greenroom import LLM, Conversation, DefinitionError, MockModel, NotSerializable, evaluator, mcp, tool, workflow
 from greenroom.messages.core.json_text import plain
 from greenroom.workflows.authoring.agent_tools import CallableTool, tool_name
 
@@ -147,3 +147,25 @@ def test_an_agent_runs_in_place_outside_a_workflow():
 
     answer = asyncio.run(_answer(LLM("inplace", tools=[deliver], model=MockModel(latency=0.0))))
     assert "7" in answer
+
+
+@pytest.mark.parametrize(
+    ("llm", "history"),
+    [
+        (LLM("plain_text", model=MockModel(latency=0.0)), None),
+        (LLM("with_tools", model=MockModel(latency=0.0), tools=[deliver]), None),
+        (LLM("with_fallback", model=MockModel(latency=0.0), fallback=["mock"]), None),
+        (LLM("with_history", model=MockModel(latency=0.0)), Conversation()),
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
+@pytest.mark.parametrize("prompt", [None, ["What is this?", b"\x89PNG"]])
+def test_a_prompt_that_is_no_text_is_refused_alike_by_every_llm(
+    llm: LLM[str], history: Conversation | None, prompt: Any
+) -> None:
+    with pytest.raises(NotSerializable, match=rf"^argument `prompt` of LLM `{llm.name}` does not fit str: "):
+        asyncio.run(_ask(llm, prompt, history))
+
+
+async def _ask(llm: LLM[str], prompt: Any, history: Conversation | None) -> str:
+    return await llm(prompt, history=history)

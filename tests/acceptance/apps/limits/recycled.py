@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import resource
 import signal
@@ -31,6 +32,7 @@ BY_ONE_CALL: dict[str, Callable[[], object]] = {
     "group": lambda: os.setgid(12345),
     "groups": lambda: os.setgroups([12345]),
     "root folder": lambda: os.chroot("/proc"),
+    "json": lambda: setattr(json, "dumps", None),
 }
 
 

@@ -36,6 +36,7 @@ def start(tmp_path, home, mark):
         "nice",
         "thread",
         "orphans",
+        "json",
         pytest.param("group", marks=as_root),
         pytest.param("groups", marks=as_root),
         pytest.param("root folder", marks=as_root),
