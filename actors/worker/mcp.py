@@ -18,7 +18,7 @@ from greenroom.actors.mcp.definition import McpDefinition, server_of_pool
 from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel, unsendable
-from greenroom.actors.worker.descendants import kill_descendants
+from greenroom.actors.worker.process.descendants import kill_descendants
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
 from greenroom.messages.core.errors import CodecError, DefinitionError
 from greenroom.messages.frames.worker import (

@@ -21,9 +21,9 @@ from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.program.endings import discard_task
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel, unsendable
-from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.actors.worker.output import standard_streams
-from greenroom.actors.worker.process_state import ProcessState
+from greenroom.actors.worker.process.descendants import kill_descendants
+from greenroom.actors.worker.process.process_state import ProcessState
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.core.failures import Failure

@@ -9,7 +9,7 @@ from greenroom.supervision.kernel import linux
 
 SCRIPT = """
 import json, os, signal, subprocess, sys, threading, time
-from greenroom.actors.worker.descendants import kill_descendants
+from greenroom.actors.worker.process.descendants import kill_descendants
 from greenroom.supervision.kernel import linux
 
 linux.adopt_orphans()

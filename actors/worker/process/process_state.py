@@ -30,8 +30,8 @@ from importlib import import_module
 from math import ceil
 from typing import Any, Final, NamedTuple, cast
 
-from greenroom.actors.worker.descendants import adopts_orphans
-from greenroom.actors.worker.library_functions import LibraryFunctions
+from greenroom.actors.worker.process.descendants import adopts_orphans
+from greenroom.actors.worker.process.library_functions import LibraryFunctions
 from greenroom.messages.frames.worker import WorkerSpec
 
 THREADS_END: Final = 0.1
