@@ -230,22 +230,22 @@ class RunActor(EventSourcedActor[Effect]):
         self._record([*unwritten, *events], then, accepted)
 
     @override
-    def _append_of(self, events: Sequence[AnyEvent], done: Committed) -> Append:
+    def _append_of(self, events: Sequence[AnyEvent], effects: Sequence[Effect], done: Committed) -> Append:
         append = append_of(self.state, events, done)
         # A run that goes on is read anyway, so its mark may stay until it waits again or ends.
-        marked = self._unheard() if append.row.status == "waiting" else self._marked and self.state.ended is None
+        marked = self._unheard(effects) if append.row.status == "waiting" else self._marked and self.state.ended is None
         if marked is not self._marked:
             self._marked = marked
             self._dependencies.registry.note_unheard(self.state.run_id, marked)
             append = with_unheard(append, unheard=marked)
         return append
 
-    def _unheard(self) -> bool:
-        """Return whether the program may have more to do about the outcomes so far than has been recorded."""
+    def _unheard(self, effects: Sequence[Effect]) -> bool:
+        """Return whether the program may have more to do than has been recorded, about the outcomes or this commit."""
         state = self.state
         if state.idle or self._dozes:
             return False
-        if not self._program.has_heard(state):
+        if not self._program.has_heard(state) or do.TellWritten() in effects:
             return True
         return any(isinstance(message, inputs.ProgramTurn) for message, _ in self.actor_inbox.messages)
 
