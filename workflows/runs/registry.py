@@ -15,7 +15,7 @@ from greenroom.messages.events.events import AnyEvent, RunRetried
 from greenroom.supervision.loop.actor import LoopRef, actor_of
 from greenroom.supervision.loop.clock import Alarm
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.inputs import Confirmed, EngineFault, Input, Recover
+from greenroom.workflows.decisions.inputs import Cancel, Confirmed, EngineFault, Input, Recover
 from greenroom.workflows.event_sourced.registry import CLOSED, ActorRegistry
 from greenroom.workflows.queries.load import load
 from greenroom.workflows.runs.actor import RunActor
@@ -24,7 +24,7 @@ from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.background import BackgroundRatings
 from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.runs.starts.children import start_child, tell_parent
-from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, find_unheard, load_all
+from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, find_strays, find_unheard, load_all
 from greenroom.workflows.runs.starts.start import RunStarter
 from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
 from greenroom.workflows.runs.watching.subscribers import Subscribers
@@ -223,12 +223,15 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
             self._dependencies.warm(app)  # the runs are read while their app is loaded
         unheard = await self.read(partial(find_unheard, journal))
         self._unheard.update(unheard)
+        strays = await self.read(partial(find_strays, journal))
         states, waiting = await self.read(partial(load_all, journal, rows, unheard, self.load))
         for state in states:
             self._loaded(state.run_id, state, orphaned=True)
         for run_id, due in waiting.items():
             if run_id not in self._live:
                 self._wake(run_id, due)
+        for stray in strays:
+            self.route(stray.run_id, Cancel(stray.reason, stray.within, again=False))
         for mark in await self.read(partial(find_sampled, journal)):
             self.background.add(mark.run_id, mark.name, mark.seq)
 

@@ -89,6 +89,22 @@ def closed(orchestrator: Orchestrator) -> None:
 
 
 WORK: dict[str, Sequence[Action]] = {
+    "return": [
+        lambda orchestrator: orchestrator.start(orders.leaver, fails=False, id="leaver"),
+        status("leaver~1", "waiting"),
+        told("leaver"),
+    ],
+    "fail": [
+        lambda orchestrator: orchestrator.start(orders.leaver, fails=True, id="leaver"),
+        status("leaver~1", "waiting"),
+        told("leaver"),
+    ],
+    "cancel": [
+        lambda orchestrator: orchestrator.start(orders.tree, id="tree"),
+        status("tree~1~1", "waiting"),
+        lambda orchestrator: orchestrator.get("tree").cancel(within=0),
+    ],
+    "session": [talk("leave"), talk("fail"), talk("last"), answered(2), closed],
     "emit": [lambda orchestrator: orchestrator.start(orders.talker, id="talker")],
 }
 """What is done, by name. Each run in it ends."""
