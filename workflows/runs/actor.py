@@ -306,10 +306,11 @@ class RunActor(EventSourcedActor[Effect]):
             case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
                 self._dependencies.registry.route(run_id, inputs.Cancel(reason, 0.0 if at_once else None, again=False))
-            case do.PauseChild(key=key):
-                self._tell_child(key, inputs.Pause(self.state.reason))
-            case do.ResumeChild(key=key):
-                self._tell_child(key, inputs.Resume(unless_parked=True))
+            case do.PauseChild(key=key, again=again):
+                since = self.state.halted_at if again else None
+                self._tell_child(key, inputs.Pause(self.state.reason, with_parent=True, unless_resumed_since=since))
+            case do.ResumeChild(key=key, again=again):
+                self._tell_child(key, inputs.Resume(unless_parked=True, only_with_parent=again))
             case do.Deliver(key=key):
                 self._deliver(key)
             case do.TurnOver(event=event):

@@ -60,6 +60,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         self.resident = ResidentRuns()
         self._unheard: set[str] = set()
         """The runs that have the mark ``UNHEARD``."""
+        self._orphans: set[str] = set()
+        """The runs that an earlier orchestrator left going on, until all of them have been read."""
         self.starter = RunStarter(self)
         self.background = BackgroundRatings(self)
         self.subscribers = Subscribers()
@@ -219,6 +221,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
     async def _recover(self) -> None:
         journal = self._dependencies.journal
         rows = await self.read(partial(find_alive, journal))
+        self._orphans = {row.id for row in rows}
         for app in {row.app for row in rows}:
             self._dependencies.warm(app)  # the runs are read while their app is loaded
         unheard = await self.read(partial(find_unheard, journal))
@@ -226,7 +229,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         strays = await self.read(partial(find_strays, journal))
         states, waiting = await self.read(partial(load_all, journal, rows, unheard, self.load))
         for state in states:
-            self._loaded(state.run_id, state, orphaned=True)
+            self._loaded(state.run_id, state)
+        self._orphans.clear()
         for run_id, due in waiting.items():
             if run_id not in self._live:
                 self._wake(run_id, due)
@@ -258,7 +262,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         return super()._waiting(name) if started is None else started
 
     @override
-    def _loaded(self, name: str, past: RunState, *, orphaned: bool = False) -> None:
+    def _loaded(self, name: str, past: RunState) -> None:
         waiting = self._loading.pop(name, [])
         if name not in self._live:
             if past.ended is not None and not past.outgoing and not past.sampled:
@@ -272,7 +276,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
                 alarm.cancel()
             self._states[name] = past
             self._live[name] = RunActor.start(self._dependencies, past)
-            for first in (*faults, Recover(orphaned=orphaned)):
+            # A message may have had it read before ``_recover`` came to it.
+            for first in (*faults, Recover(orphaned=name in self._orphans)):
                 self._live[name].tell(first)
         for happened in waiting:
             if not isinstance(happened, (Recover, EngineFault)):

@@ -89,6 +89,14 @@ def closed(orchestrator: Orchestrator) -> None:
 
 
 WORK: dict[str, Sequence[Action]] = {
+    "pause": [
+        lambda orchestrator: orchestrator.start(orders.tree, id="tree"),
+        status("tree~1~1", "waiting"),
+        lambda orchestrator: orchestrator.get("tree").pause(),
+        status("tree~1~1", "paused"),
+        lambda orchestrator: orchestrator.get("tree").resume(),
+        told("tree~1~1"),
+    ],
     "return": [
         lambda orchestrator: orchestrator.start(orders.leaver, fails=False, id="leaver"),
         status("leaver~1", "waiting"),
