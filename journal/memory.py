@@ -126,6 +126,7 @@ class MemoryJournal:
         kind: EntryKind | None = None,
         limit: int | None = 100,
         after: str | None = None,
+        children: bool = False,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         self._check_open()
@@ -143,6 +144,8 @@ class MemoryJournal:
             rows = [row for row in rows if row.workflow == workflow]
         if kind is not None:
             rows = [row for row in rows if row.kind == kind]
+        if children:
+            rows = [row for row in rows if row.parent is not None]
         return rows[:limit]
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:

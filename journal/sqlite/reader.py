@@ -196,6 +196,8 @@ class Reader:
         kind: EntryKind | None,
         limit: int | None,
         after: str | None = None,
+        *,
+        children: bool = False,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         conditions: list[str] = []
@@ -209,6 +211,8 @@ class Reader:
         if kind is not None:
             conditions.append("kind = ?")
             values.append(kind)
+        if children:
+            conditions.append("parent IS NOT NULL")
         if after is not None:
             conditions.append("number < ?")
             values.append(self._number(after))

@@ -199,6 +199,8 @@ class RunPaused(Event):
     reason: str | None = None
     quota: bool = False
     """Whether it waits for a model's quota. The run that awaits it then stops as well."""
+    with_parent: bool = False
+    """Whether it was paused because the run that awaits it was. It continues with that one."""
 
 
 class RunResumed(Event):

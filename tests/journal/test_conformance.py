@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -212,6 +213,9 @@ def test_runs_are_listed_newest_first_and_can_be_chosen(journal: Journal, client
     assert ids(journal.runs(after="r0")) == []
     with pytest.raises(LookupError, match="r9"):
         journal.runs(after="r9")
+    client.append("r0~1", 0, row=replace(row("r0~1", status="running", workflow="a", started_at=4.0), parent="r0"))
+    assert ids(journal.runs(children=True)) == ["r0~1"]
+    assert ids(journal.runs(children=True, status=["failed"])) == []
 
 
 def test_no_more_than_a_hundred_runs_are_listed_unless_asked(journal: Journal, client: Client) -> None:

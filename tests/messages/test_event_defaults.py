@@ -30,7 +30,7 @@ LEFT_OUT = {
     "run.failed": '"step":null,"calls":[]',
     "run.forked": '"given":false,"result":null,"seed":"","copied":false',
     "run.parked": '"difference":null,"pool":""',
-    "run.paused": '"reason":null,"quota":false',
+    "run.paused": '"reason":null,"quota":false,"with_parent":false',
     "run.resumed": '"budget":null',
     "run.retried": (
         '"forgotten":[],"reopened":[],"timers":{},"receives":{},"approvals":[],"state":null,"emitted":{},"by":null'

@@ -87,8 +87,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             _recover(out, happened)
         case inputs.Cancel():
             _cancel(out, happened)
-        case inputs.Pause(reason=reason):
-            _pause(out, reason)
+        case inputs.Pause():
+            _pause(out, happened)
         case inputs.Resume():
             _resume(out, happened)
         case inputs.Decide():
@@ -154,14 +154,26 @@ def _recover(out: Decision, happened: inputs.Recover) -> None:
     quota.remind(out)
     if not state.halted:
         _go_on(out)
+    if happened.orphaned:
+        _tell_children_again(out)
 
 
-def _pause(out: Decision, reason: str | None) -> None:
-    """Let running attempts end, and begin nothing: attempts that wait for a worker are withdrawn."""
+def _tell_children_again(out: Decision) -> None:
+    """Pause or resume the children with this run, which it may not have come to before a crash."""
     state = out.state
-    if state.halted is not None:
+    below = [key for key, child in state.children.items() if child.open]
+    if state.halted == "paused":
+        out.then.extend(do.PauseChild(key, again=True) for key in below)
+    elif state.halted is None and state.resumed_at and not state.holding:  # else ``cancellation.heard`` resumes them
+        out.then.extend(do.ResumeChild(key, again=True) for key in below)
+
+
+def _pause(out: Decision, happened: inputs.Pause) -> None:
+    """Let running attempts end, and begin nothing: attempts that wait for a worker are withdrawn."""
+    state, since = out.state, happened.unless_resumed_since
+    if state.halted is not None or (since is not None and state.resumed_at >= since):
         return
-    out.record(ev.RunPaused(at=out.at, reason=reason))
+    out.record(ev.RunPaused(at=out.at, reason=happened.reason, with_parent=happened.with_parent))
     out.now.append(do.EndProgram())
     out.now.extend(do.WithdrawStep(step.key) for step in state.steps.values() if step.awaits_worker)
     out.then.extend(do.PauseChild(key) for key, child in state.children.items() if child.open)
@@ -173,6 +185,8 @@ def _resume(out: Decision, happened: inputs.Resume) -> None:
     if (halted is None and budget is None) or (halted == "parked" and happened.unless_parked):
         return
     if happened.pool is not None and happened.pool != state.stranded:
+        return
+    if happened.only_with_parent and not state.paused_with_parent:
         return
     out.record(ev.RunResumed(at=out.at, budget=budget))
     if budget is not None:

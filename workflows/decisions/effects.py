@@ -110,6 +110,8 @@ class PauseChild:
     """Pause a child run with its parent."""
 
     key: str
+    again: bool = False
+    """Whether the order may have been lost in a crash. If it was not, somebody may have resumed the child since."""
 
 
 @frozen
@@ -117,6 +119,8 @@ class ResumeChild:
     """Resume a child run with its parent."""
 
     key: str
+    again: bool = False
+    """Whether the order may have been lost in a crash. If it was not, somebody may have paused the child since."""
 
 
 @frozen

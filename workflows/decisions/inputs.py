@@ -271,6 +271,10 @@ class Pause:
     """Request to begin nothing new."""
 
     reason: str | None
+    with_parent: bool = False
+    """Whether it comes from the parent, which is paused or parked."""
+    unless_resumed_since: float | None = None
+    """If given, a run that was resumed at this time or later is not paused again."""
 
 
 @frozen
@@ -281,6 +285,8 @@ class Resume:
     """Limits that replace those of its budget."""
     unless_parked: bool = False
     """Whether a parked run stays parked: a parent that goes on has not dealt with what parked its child."""
+    only_with_parent: bool = False
+    """Whether only a run goes on that was paused with its parent."""
     pool: str | None = None
     """Resume only a run that is parked because this pool had given up; None for any run."""
 

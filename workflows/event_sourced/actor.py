@@ -84,7 +84,7 @@ class EventSourcedActor(LoopActor, Generic[E]):
         """Append events that have been applied. The effects, and ``accepted``, wait for the commit."""
         self._pending += 1
         done = partial(self.reactor.call, self._on_commit, events, effects, accepted)
-        self._journal.append(self._append_of(events, done))
+        self._journal.append(self._append_of(events, effects, done))
 
     def _follow(self, effects: Sequence[E]) -> None:
         """Carry out the effects of a decision without events, after the pending appends if there are any."""
@@ -130,8 +130,8 @@ class EventSourcedActor(LoopActor, Generic[E]):
     # ------------------------------------------------------------ what a subclass says
 
     @abstractmethod
-    def _append_of(self, events: Sequence[AnyEvent], done: Committed) -> Append:
-        """Return the append that records the state's newest events."""
+    def _append_of(self, events: Sequence[AnyEvent], effects: Sequence[E], done: Committed) -> Append:
+        """Return the append that records the state's newest events. The effects wait for its commit."""
 
     @abstractmethod
     def _publish(self, events: Sequence[AnyEvent]) -> None:

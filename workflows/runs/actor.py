@@ -230,22 +230,22 @@ class RunActor(EventSourcedActor[Effect]):
         self._record([*unwritten, *events], then, accepted)
 
     @override
-    def _append_of(self, events: Sequence[AnyEvent], done: Committed) -> Append:
+    def _append_of(self, events: Sequence[AnyEvent], effects: Sequence[Effect], done: Committed) -> Append:
         append = append_of(self.state, events, done)
         # A run that goes on is read anyway, so its mark may stay until it waits again or ends.
-        marked = self._unheard() if append.row.status == "waiting" else self._marked and self.state.ended is None
+        marked = self._unheard(effects) if append.row.status == "waiting" else self._marked and self.state.ended is None
         if marked is not self._marked:
             self._marked = marked
             self._dependencies.registry.note_unheard(self.state.run_id, marked)
             append = with_unheard(append, unheard=marked)
         return append
 
-    def _unheard(self) -> bool:
-        """Return whether the program may have more to do about the outcomes so far than has been recorded."""
+    def _unheard(self, effects: Sequence[Effect]) -> bool:
+        """Return whether the program may have more to do than has been recorded, about the outcomes or this commit."""
         state = self.state
         if state.idle or self._dozes:
             return False
-        if not self._program.has_heard(state):
+        if not self._program.has_heard(state) or do.TellWritten() in effects:
             return True
         return any(isinstance(message, inputs.ProgramTurn) for message, _ in self.actor_inbox.messages)
 
@@ -306,10 +306,11 @@ class RunActor(EventSourcedActor[Effect]):
             case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
                 self._dependencies.registry.route(run_id, inputs.Cancel(reason, 0.0 if at_once else None, again=False))
-            case do.PauseChild(key=key):
-                self._tell_child(key, inputs.Pause(self.state.reason))
-            case do.ResumeChild(key=key):
-                self._tell_child(key, inputs.Resume(unless_parked=True))
+            case do.PauseChild(key=key, again=again):
+                since = self.state.halted_at if again else None
+                self._tell_child(key, inputs.Pause(self.state.reason, with_parent=True, unless_resumed_since=since))
+            case do.ResumeChild(key=key, again=again):
+                self._tell_child(key, inputs.Resume(unless_parked=True, only_with_parent=again))
             case do.Deliver(key=key):
                 self._deliver(key)
             case do.TurnOver(event=event):

@@ -15,7 +15,7 @@ from greenroom.messages.events.events import AnyEvent, RunRetried
 from greenroom.supervision.loop.actor import LoopRef, actor_of
 from greenroom.supervision.loop.clock import Alarm
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.inputs import Confirmed, EngineFault, Input, Recover
+from greenroom.workflows.decisions.inputs import Cancel, Confirmed, EngineFault, Input, Recover
 from greenroom.workflows.event_sourced.registry import CLOSED, ActorRegistry
 from greenroom.workflows.queries.load import load
 from greenroom.workflows.runs.actor import RunActor
@@ -24,7 +24,7 @@ from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.background import BackgroundRatings
 from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.runs.starts.children import start_child, tell_parent
-from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, find_unheard, load_all
+from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, find_strays, find_unheard, load_all
 from greenroom.workflows.runs.starts.start import RunStarter
 from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
 from greenroom.workflows.runs.watching.subscribers import Subscribers
@@ -60,6 +60,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         self.resident = ResidentRuns()
         self._unheard: set[str] = set()
         """The runs that have the mark ``UNHEARD``."""
+        self._orphans: set[str] = set()
+        """The runs that an earlier orchestrator left going on, until all of them have been read."""
         self.starter = RunStarter(self)
         self.background = BackgroundRatings(self)
         self.subscribers = Subscribers()
@@ -219,16 +221,21 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
     async def _recover(self) -> None:
         journal = self._dependencies.journal
         rows = await self.read(partial(find_alive, journal))
+        self._orphans = {row.id for row in rows}
         for app in {row.app for row in rows}:
             self._dependencies.warm(app)  # the runs are read while their app is loaded
         unheard = await self.read(partial(find_unheard, journal))
         self._unheard.update(unheard)
+        strays = await self.read(partial(find_strays, journal))
         states, waiting = await self.read(partial(load_all, journal, rows, unheard, self.load))
         for state in states:
-            self._loaded(state.run_id, state, orphaned=True)
+            self._loaded(state.run_id, state)
+        self._orphans.clear()
         for run_id, due in waiting.items():
             if run_id not in self._live:
                 self._wake(run_id, due)
+        for stray in strays:
+            self.route(stray.run_id, Cancel(stray.reason, stray.within, again=False))
         for mark in await self.read(partial(find_sampled, journal)):
             self.background.add(mark.run_id, mark.name, mark.seq)
 
@@ -255,7 +262,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         return super()._waiting(name) if started is None else started
 
     @override
-    def _loaded(self, name: str, past: RunState, *, orphaned: bool = False) -> None:
+    def _loaded(self, name: str, past: RunState) -> None:
         waiting = self._loading.pop(name, [])
         if name not in self._live:
             if past.ended is not None and not past.outgoing and not past.sampled:
@@ -269,7 +276,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
                 alarm.cancel()
             self._states[name] = past
             self._live[name] = RunActor.start(self._dependencies, past)
-            for first in (*faults, Recover(orphaned=orphaned)):
+            # A message may have had it read before ``_recover`` came to it.
+            for first in (*faults, Recover(orphaned=name in self._orphans)):
                 self._live[name].tell(first)
         for happened in waiting:
             if not isinstance(happened, (Recover, EngineFault)):

@@ -129,7 +129,7 @@ class ScheduleActor(EventSourcedActor[Decided]):
         self._settle()
 
     @override
-    def _append_of(self, events: Sequence[AnyEvent], done: Committed) -> Append:
+    def _append_of(self, events: Sequence[AnyEvent], effects: Sequence[Decided], done: Committed) -> Append:
         state = self.state
         assert state is not None
         entry = entry_of(self.name)

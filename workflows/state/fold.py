@@ -176,7 +176,7 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
 
 
 def _run_parked(state: RunState, event: ev.RunParked) -> None:
-    _halt(state, "parked", event.reason)
+    _halt(state, "parked", event.at, event.reason)
     state.stranded = event.pool
     if event.pool:
         state.mark_changes.append(("stranded", event.pool, state.seq + 1))
@@ -190,12 +190,14 @@ def _afloat(state: RunState) -> None:
 
 
 def _run_paused(state: RunState, event: ev.RunPaused) -> None:
-    _halt(state, "paused", event.reason)
+    _halt(state, "paused", event.at, event.reason)
     state.refused_at = event.at if event.quota else None
+    state.paused_with_parent = event.with_parent
 
 
-def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | None) -> None:
+def _halt(state: RunState, status: Literal["parked", "paused"], at: float, reason: str | None) -> None:
     state.halted = status
+    state.halted_at = at
     state.reason = reason
     state.refused_at = None
     state.program = None

@@ -284,6 +284,10 @@ class RunState:
     """Why nothing new may begin: the run is parked until a person acts, or a person has paused it."""
     refused_at: float | None = None
     """When the run was paused until an account at a model's provider has quota again; None if it is not."""
+    halted_at: float = 0.0
+    """When it was parked or paused last."""
+    paused_with_parent: bool = False
+    """Whether it is paused because its parent was paused or parked."""
     resumed_at: float = 0.0
     """When it was resumed last, after a pause or after it was parked."""
     stranded: str = ""

@@ -374,6 +374,26 @@ def test_children_pause_and_go_on_with_their_parent_unless_they_are_parked() -> 
     assert case.happen(inputs.Pause(None)) == NOTHING, "a parked run waits for a person already"
 
 
+def test_children_are_told_again_after_a_crash_unless_a_person_has_decided_otherwise_since() -> None:
+    case, child = Case(), Case()
+    case.turn(ScheduleChild(key="child#1", workflow="c", arguments={}))
+    again = inputs.Recover(orphaned=True)
+    assert not any(isinstance(effect, do.PauseChild | do.ResumeChild) for effect in case.happen(again).then)
+    case.happen(inputs.Pause(None))
+    assert do.PauseChild("child#1", again=True) in case.happen(again).then
+    pause = inputs.Pause(None, with_parent=True, unless_resumed_since=case.state.halted_at)
+    assert types(child.happen(pause)) == ["run.paused"]
+    case.now += 1
+    case.happen(inputs.Resume())
+    assert do.ResumeChild("child#1", again=True) in case.happen(again).then
+    resume = inputs.Resume(unless_parked=True, only_with_parent=True)
+    child.now += 1
+    assert "run.resumed" in types(child.happen(resume))
+    assert child.happen(pause) == NOTHING, "it was resumed since"
+    child.happen(inputs.Pause("by a person"))
+    assert child.happen(resume) == NOTHING
+
+
 def test_a_paused_run_is_cancelled_at_once_as_nobody_is_there_to_clean_up() -> None:
     case = Case()
     case.happen(inputs.ProgramAssigned("program-1", 7, 1))

@@ -84,7 +84,7 @@ class Counter(EventSourcedActor[str]):
             self._follow([message])
 
     @override
-    def _append_of(self, events: Sequence[AnyEvent], done: Committed) -> Append:
+    def _append_of(self, events: Sequence[AnyEvent], effects: Sequence[str], done: Committed) -> Append:
         return _append(self.name, self.seq - len(events), events, done)
 
     @override
