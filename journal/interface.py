@@ -209,12 +209,12 @@ class Journal(Protocol):
         kind: EntryKind | None = None,
         limit: int | None = 100,
         after: str | None = None,
-        children: bool = False,
+        strays: bool = False,
     ) -> list[RunRow]:
         """Return index lines, of one kind or of all, the newest entry first.
 
-        With ``after``, only entries that were accepted before the one with this id. With ``children``, only runs that
-        have a parent.
+        With ``after``, only entries that were accepted before the one with this id. With ``strays``, only runs
+        whose parent has ended, or is a session.
 
         Raises:
             LookupError: There is no such entry.

@@ -12,7 +12,7 @@ from greenroom.journal.sqlite.group_commit import Answer, GroupCommit
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.records.records import RunStatus
+from greenroom.messages.records.records import ENDED, RunStatus
 
 
 class MemoryAccount:
@@ -126,7 +126,7 @@ class MemoryJournal:
         kind: EntryKind | None = None,
         limit: int | None = 100,
         after: str | None = None,
-        children: bool = False,
+        strays: bool = False,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         self._check_open()
@@ -144,9 +144,13 @@ class MemoryJournal:
             rows = [row for row in rows if row.workflow == workflow]
         if kind is not None:
             rows = [row for row in rows if row.kind == kind]
-        if children:
-            rows = [row for row in rows if row.parent is not None]
+        if strays:
+            rows = [row for row in rows if row.parent is not None and self._may_leave(row.parent)]
         return rows[:limit]
+
+    def _may_leave(self, parent: str) -> bool:
+        row = self.run(parent)
+        return row is not None and (row.status in ENDED or row.kind == "session")
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
         """See ``Journal.timers``. A timer due at exactly that moment is included."""

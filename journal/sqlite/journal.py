@@ -104,10 +104,10 @@ class SqliteJournal:
         kind: EntryKind | None = None,
         limit: int | None = 100,
         after: str | None = None,
-        children: bool = False,
+        strays: bool = False,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
-        return self._reader.runs(status, workflow, kind, limit, after, children=children)
+        return self._reader.runs(status, workflow, kind, limit, after, strays=strays)
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
         """See ``Journal.timers``. A timer due at exactly that moment is included."""

@@ -34,6 +34,11 @@ EVENTS = (
 """The lines of events of a run from the last one on that holds no event above a number."""
 FIRST = "SELECT 1 FROM event_lines WHERE run_id = ? LIMIT 1"
 TIMER = "SELECT run_id, key, due FROM timers t"
+MAY_LEAVE = (
+    "EXISTS (SELECT 1 FROM runs p WHERE p.id = runs.parent AND (p.kind = 'session' "
+    "OR p.status IN ('completed', 'failed', 'cancelled')))"
+)
+"""Of a run: its parent has ended, or is a session."""
 MARK = "SELECT run_id, kind, name, seq FROM marks"
 MOST = 2**63 - 1
 """Largest integer of SQLite."""
@@ -197,7 +202,7 @@ class Reader:
         limit: int | None,
         after: str | None = None,
         *,
-        children: bool = False,
+        strays: bool = False,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         conditions: list[str] = []
@@ -211,8 +216,8 @@ class Reader:
         if kind is not None:
             conditions.append("kind = ?")
             values.append(kind)
-        if children:
-            conditions.append("parent IS NOT NULL")
+        if strays:
+            conditions += ["parent IS NOT NULL", MAY_LEAVE]
         if after is not None:
             conditions.append("number < ?")
             values.append(self._number(after))

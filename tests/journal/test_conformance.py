@@ -214,8 +214,12 @@ def test_runs_are_listed_newest_first_and_can_be_chosen(journal: Journal, client
     with pytest.raises(LookupError, match="r9"):
         journal.runs(after="r9")
     client.append("r0~1", 0, row=replace(row("r0~1", status="running", workflow="a", started_at=4.0), parent="r0"))
-    assert ids(journal.runs(children=True)) == ["r0~1"]
-    assert ids(journal.runs(children=True, status=["failed"])) == []
+    client.append("r3~1", 0, row=replace(row("r3~1", status="running", workflow="a", started_at=5.0), parent="r3"))
+    assert ids(journal.runs(strays=True)) == ["r3~1"], "r0 still goes on"
+    assert ids(journal.runs(strays=True, status=["failed"])) == []
+    client.append("s", 0, row=replace(row("s", status="waiting", workflow="a", started_at=6.0), kind="session"))
+    client.append("s~1", 0, row=replace(row("s~1", status="waiting", workflow="a", started_at=7.0), parent="s"))
+    assert ids(journal.runs(strays=True)) == ["s~1", "r3~1"]
 
 
 def test_no_more_than_a_hundred_runs_are_listed_unless_asked(journal: Journal, client: Client) -> None:

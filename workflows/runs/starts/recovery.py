@@ -10,7 +10,7 @@ from greenroom.journal.interface import Journal, Mark, RunRow
 from greenroom.messages.core.errors import CodecError, JournalError
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.events.events import RunRetried
-from greenroom.messages.records.records import ALIVE, ENDED
+from greenroom.messages.records.records import ALIVE
 from greenroom.supervision.jobs import PoolKey
 from greenroom.workflows.decisions.program.ending import cleanup_is_over
 from greenroom.workflows.queries.load import load
@@ -70,14 +70,11 @@ def find_strays(journal: Journal) -> list[Stray]:
     the commit. A run that a person has continued since goes on by itself.
     """
     below: dict[str, list[str]] = {}
-    for row in journal.runs(status=(*ALIVE, "waiting", "parked"), limit=None, children=True):
+    for row in journal.runs(status=(*ALIVE, "waiting", "parked"), limit=None, strays=True):
         if row.parent is not None and not row.damaged:
             below.setdefault(row.parent, []).append(row.id)
     strays: list[Stray] = []
     for parent_id, run_ids in below.items():
-        parent = journal.run(parent_id)
-        if parent is None or parent.damaged or (parent.status not in ENDED and parent.kind != "session"):
-            continue
         try:
             state = load(journal, parent_id)
             awaited = {child.run_id for child in state.children.values() if child.open}
