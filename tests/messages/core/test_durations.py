@@ -105,7 +105,8 @@ def test_whatever_is_public_and_takes_a_duration_says_that_it_may_be_a_timedelta
         if words.match(parameter.name)
     ]
     assert len(found) >= 15
-    internal = {"wait_result", "ModelRequest"}  # what a handle asks its host for, and what a worker hands to a model
+    # What a handle asks its host for, what its twin asks it for, and what a worker hands to a model.
+    internal = {"wait_result", "until_result", "until_over", "ModelRequest"}
     kept = {
         "Retry",
         "Budget",
