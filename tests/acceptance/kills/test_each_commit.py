@@ -88,6 +88,28 @@ def closed(orchestrator: Orchestrator) -> None:
     orchestrator.session(orders.forgetful, "k").close()
 
 
+def put(text: str) -> Action:
+    return lambda orchestrator: orchestrator.session(orders.asking, "k").tell(orders.Note(text=text), key=text)
+
+
+def closed_to_questions(orchestrator: Orchestrator) -> None:
+    orchestrator.session(orders.asking, "k").close()
+
+
+def approved(turns: int) -> Action:
+    """Approve what a session asks until it has handled so many messages."""
+
+    def approve(orchestrator: Orchestrator) -> None:
+        def handled() -> bool:
+            for question in orchestrator.approvals():
+                orchestrator.decide(question.id, "approve")
+            return orchestrator.session(orders.asking, "k").state.turns >= turns
+
+        eventually(handled, 20, what="the decisions")
+
+    return approve
+
+
 WORK: dict[str, Sequence[Action]] = {
     "pause": [
         lambda orchestrator: orchestrator.start(orders.tree, id="tree"),
@@ -113,22 +135,29 @@ WORK: dict[str, Sequence[Action]] = {
         lambda orchestrator: orchestrator.get("tree").cancel(within=0),
     ],
     "session": [talk("leave"), talk("fail"), talk("last"), answered(2), closed],
+    "close": [put("one"), put("two"), closed_to_questions, approved(2)],
     "emit": [lambda orchestrator: orchestrator.start(orders.talker, id="talker")],
 }
-"""What is done, by name. Each run in it ends."""
+"""What is done, by name. Each run and session in it ends."""
+
+
+def statuses(orchestrator: Orchestrator) -> dict[str, str]:
+    """Return how each run and session is."""
+    runs: dict[str, str] = {row.id: row.status for row in orchestrator.runs(limit=None)}
+    return runs | {f"{row.name}/{row.key}": row.status for row in orchestrator.sessions()}
 
 
 def ends(orchestrator: Orchestrator, actions: Sequence[Action], cuts: Cuts) -> dict[str, str]:
-    """Do what is left to do, wait until every run has ended, and say how."""
+    """Do what is left to do, wait until every run and session has ended, and say how."""
     for action in actions[cuts.acknowledged :]:
         action(orchestrator)
         cuts.acknowledged += 1
 
     def ended() -> bool:
-        return all(row.status in ENDED for row in orchestrator.runs(limit=None))
+        return all(status in ENDED for status in statuses(orchestrator).values())
 
     eventually(ended, 20, what="the end of every run")
-    return {row.id: row.status for row in orchestrator.runs(limit=None)}
+    return statuses(orchestrator)
 
 
 @pytest.mark.parametrize("work", WORK)
