@@ -305,6 +305,7 @@ class RunActor(EventSourcedActor[Effect]):
                     self._dependencies.registry.start_child(self.state, key)
             case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
+                self._dependencies.registry.call_off(run_id)
                 self._dependencies.registry.route(run_id, inputs.Cancel(reason, 0.0 if at_once else None, again=False))
             case do.PauseChild(key=key, again=again):
                 since = self.state.halted_at if again else None
