@@ -292,6 +292,8 @@ class RunActor(EventSourcedActor[Effect]):
             case do.StartProgram():
                 if not (self.state.halted or self.state.idle or self.state.ended):
                     self._program.start(self.state)
+            case do.ExpectWritten():
+                self._program.expect_written()
             case do.TellWritten():
                 self._program.written()
             case do.ConfirmEmitted(key=key):
