@@ -72,7 +72,8 @@ async def start_child(runs: Runs, dependencies: RunDependencies, parent: RunStat
         failure = Failure(outcome="error", type=answer.code, message=answer.message)
         runs.route(parent.run_id, ChildFinished(key, None, failure, retried=child.retry))
     elif child.retry is not None:
-        await _retry_child(runs, dependencies, child.run_id, child.retry, is_new=answer.created)
+        if child.open:  # else the parent has ended meanwhile, and cancelled it before it goes on
+            await _retry_child(runs, dependencies, child.run_id, child.retry, is_new=answer.created)
     elif not answer.created and ((there := runs.state(child.run_id)) is None or there.ended is not None):
         tell_parent(runs, await runs.read(partial(runs.load, child.run_id)))
 
