@@ -249,7 +249,7 @@ class World:
                 self.link.written()
             case do.ConfirmEmitted():
                 self.confirmed += 1
-            case do.SendHeld():
+            case do.SendHeld() | do.ExpectWritten():
                 pass
             case do.EndProgram():
                 self.link.end()

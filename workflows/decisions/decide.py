@@ -192,6 +192,9 @@ def _resume(out: Decision, happened: inputs.Resume) -> None:
     if budget is not None:
         out.overdraft = None  # every attempt is checked against the new budget once a worker is chosen
     if halted is not None:
+        turns.close_if_due(out)
+        if state.ended is not None:
+            return
         _go_on(out)
         out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
 

@@ -20,6 +20,11 @@ class ReleaseSteps:
 
 
 @frozen
+class ExpectWritten:
+    """Remember that the program waits for a commit, until ``TellWritten`` follows that."""
+
+
+@frozen
 class TellWritten:
     """Tell the program that everything it has asked for so far is committed, so it may go on emitting."""
 
@@ -163,6 +168,7 @@ class Announce:
 Effect: TypeAlias = (
     StartProgram
     | ReleaseSteps
+    | ExpectWritten
     | TellWritten
     | ConfirmEmitted
     | EndProgram

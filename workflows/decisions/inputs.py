@@ -317,6 +317,8 @@ class ChildFinished:
     step: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
     """Key and attempts of the child's step whose failure ended the child."""
+    retried: str | None = None
+    """Id of the retry of its parent which this end follows; see ``Child.retry``."""
 
 
 Input: TypeAlias = (

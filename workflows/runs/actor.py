@@ -292,6 +292,8 @@ class RunActor(EventSourcedActor[Effect]):
             case do.StartProgram():
                 if not (self.state.halted or self.state.idle or self.state.ended):
                     self._program.start(self.state)
+            case do.ExpectWritten():
+                self._program.expect_written()
             case do.TellWritten():
                 self._program.written()
             case do.ConfirmEmitted(key=key):
@@ -305,6 +307,7 @@ class RunActor(EventSourcedActor[Effect]):
                     self._dependencies.registry.start_child(self.state, key)
             case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
+                self._dependencies.registry.call_off(run_id)
                 self._dependencies.registry.route(run_id, inputs.Cancel(reason, 0.0 if at_once else None, again=False))
             case do.PauseChild(key=key, again=again):
                 since = self.state.halted_at if again else None

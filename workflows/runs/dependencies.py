@@ -55,6 +55,10 @@ class Registry(Protocol):
         """Start a child run, or find the one that was started; the parent is told of its end."""
         ...
 
+    def call_off(self, run_id: str, /) -> None:
+        """Let a child that is being cancelled, and was to continue afterwards with its parent, stay as it ends."""
+        ...
+
     def rate(self, run_id: str, sample: str, seq: int, /) -> None:
         """Have a sampled answer rated in the background. The event that holds it, ``seq``, is committed."""
         ...

@@ -23,7 +23,7 @@ from greenroom.workflows.runs.budget_accounts import BudgetAccounts
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.background import BackgroundRatings
 from greenroom.workflows.runs.residency import ResidentRuns
-from greenroom.workflows.runs.starts.children import start_child, tell_parent
+from greenroom.workflows.runs.starts.children import ChildRetries, start_child, tell_parent
 from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, find_strays, find_unheard, load_all
 from greenroom.workflows.runs.starts.start import RunStarter
 from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
@@ -65,6 +65,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         self.starter = RunStarter(self)
         self.background = BackgroundRatings(self)
         self.subscribers = Subscribers()
+        self.child_retries = ChildRetries()
 
     def attach(self, dependencies: RunDependencies) -> None:
         """Take the orchestrator's parts. Called once, before anything else, in any thread."""
@@ -110,6 +111,10 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
     def start_child(self, parent: RunState, key: str) -> None:
         """See ``Registry``."""
         self.begin(start_child(self, self._dependencies, parent, key))
+
+    def call_off(self, run_id: str, /) -> None:
+        """See ``Registry``."""
+        self.child_retries.call_off(run_id)
 
     async def reopen(self, state: RunState, event: RunRetried) -> JournalError | None:
         """Continue a run that had ended. Return after the commit; the error says why the run cannot continue.

@@ -320,8 +320,8 @@ class RunState:
     """Number of the newest message that was handled."""
     turn_seq: int = 0
     """Sequence number of the event that ended its turn."""
-    closing: bool = False
-    """Whether the session takes no more messages."""
+    closing: int = 0
+    """Sequence number of the event after which the session takes no more messages; 0 while it takes them."""
     wait_changes: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
     """Durable timers set or, with None, cleared since the last append."""
     mark_changes: list[tuple[MarkKind, str, int | None]] = field(default_factory=list[tuple[MarkKind, str, int | None]])
@@ -371,8 +371,8 @@ class RunState:
     def wake_seq(self) -> int:
         """Sequence number up to which no event but the first is needed to go on.
 
-        A session needs what came after its newest turn, the earlier messages that are not handled or delivered, and the
-        earlier answers that are not rated.
+        A session needs what came after its newest turn, the earlier messages that are not handled or delivered, the
+        earlier answers that are not rated, and the request to close it.
         """
         if self.turn_seq == 0:
             return 0
@@ -381,7 +381,10 @@ class RunState:
             next(iter(self.outgoing.values()), None),
             next(iter(self.sampled.values()), None),
         ]
-        return min([self.turn_seq, *(item.seq for item in oldest if item is not None)]) - 1
+        seqs = [self.turn_seq, *(item.seq for item in oldest if item is not None)]
+        if self.closing:
+            seqs.append(self.closing)
+        return min(seqs) - 1
 
     def known_keys(self) -> tuple[str, ...]:
         """Return the keys of everything that the program has asked for, in journal order."""

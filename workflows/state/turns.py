@@ -15,7 +15,14 @@ from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, SentMessag
 REMEMBERED: Final = 10_000
 """Maximum number of message keys that a session keeps in memory. The journal has all of them; these are the ones that
 may have come since it was last searched."""
-_LASTING: Final = (ev.MessageReceived, ev.MessageSent, ev.MessageDelivered, ev.AnswerSampled, ev.AnswerRated)
+_LASTING: Final = (
+    ev.MessageReceived,
+    ev.MessageSent,
+    ev.MessageDelivered,
+    ev.AnswerSampled,
+    ev.AnswerRated,
+    ev.CloseRequested,
+)
 """Types of events that are needed beyond the end of their turn."""
 
 
@@ -39,8 +46,8 @@ def open_session(event: ev.SessionOpened) -> RunState:
 def needed(tail: Sequence[Stored]) -> list[Stored]:
     """Return those of a session's newest events from which its state can be folded without the earlier ones.
 
-    Of the events before the end of the newest turn, these are the ones about messages and about answers to be rated:
-    the steps of a turn that has ended are not in the state.
+    Of the events before the end of the newest turn, these are the ones about messages and about answers to be rated,
+    and the request to close the session: the steps of a turn that has ended are not in the state.
     """
     over = max((stored.seq for stored in tail if isinstance(stored.event, (ev.TurnEnded, ev.TurnFailed))), default=0)
     return [stored for stored in tail if stored.seq >= over or isinstance(stored.event, _LASTING)]
@@ -118,11 +125,12 @@ def _dead_letter_settled(state: RunState, event: ev.DeadLetterSettled) -> None:
 
 
 def _close_requested(state: RunState, _event: ev.CloseRequested) -> None:
-    state.closing = True
+    state.closing = state.seq + 1
 
 
 def _session_closed(state: RunState, event: ev.SessionClosed) -> None:
-    state.closing = True  # CloseRequested may be older than what the session was folded from
+    # The session may have been folded from events after CloseRequested, as earlier releases chose them.
+    state.closing = state.closing or state.seq + 1
     state.ended = "completed"
     state.ended_at = event.at
     state.halted = None

@@ -1,5 +1,6 @@
 """The orchestrator dies after each of its commits: the next one gives the orders that this one could not give any more."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.journal.interface import Append
 from greenroom.journal.sqlite.group_commit import Answer
+from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.journal.sqlite.writer import Writer
+from greenroom.messages.events.events import MessageReceived, ValueEmitted
 from greenroom.messages.records.records import ENDED
 from tests.acceptance.apps.kills import orders
 from tests.support import eventually
@@ -88,6 +91,28 @@ def closed(orchestrator: Orchestrator) -> None:
     orchestrator.session(orders.forgetful, "k").close()
 
 
+def put(text: str) -> Action:
+    return lambda orchestrator: orchestrator.session(orders.asking, "k").tell(orders.Note(text=text), key=text)
+
+
+def closed_to_questions(orchestrator: Orchestrator) -> None:
+    orchestrator.session(orders.asking, "k").close()
+
+
+def approved(turns: int) -> Action:
+    """Approve what a session asks until it has handled so many messages."""
+
+    def approve(orchestrator: Orchestrator) -> None:
+        def handled() -> bool:
+            for question in orchestrator.approvals():
+                orchestrator.decide(question.id, "approve")
+            return orchestrator.session(orders.asking, "k").state.turns >= turns
+
+        eventually(handled, 20, what="the decisions")
+
+    return approve
+
+
 WORK: dict[str, Sequence[Action]] = {
     "pause": [
         lambda orchestrator: orchestrator.start(orders.tree, id="tree"),
@@ -113,22 +138,29 @@ WORK: dict[str, Sequence[Action]] = {
         lambda orchestrator: orchestrator.get("tree").cancel(within=0),
     ],
     "session": [talk("leave"), talk("fail"), talk("last"), answered(2), closed],
+    "close": [put("one"), put("two"), closed_to_questions, approved(2)],
     "emit": [lambda orchestrator: orchestrator.start(orders.talker, id="talker")],
 }
-"""What is done, by name. Each run in it ends."""
+"""What is done, by name. Each run and session in it ends."""
+
+
+def statuses(orchestrator: Orchestrator) -> dict[str, str]:
+    """Return how each run and session is."""
+    runs: dict[str, str] = {row.id: row.status for row in orchestrator.runs(limit=None)}
+    return runs | {f"{row.name}/{row.key}": row.status for row in orchestrator.sessions()}
 
 
 def ends(orchestrator: Orchestrator, actions: Sequence[Action], cuts: Cuts) -> dict[str, str]:
-    """Do what is left to do, wait until every run has ended, and say how."""
+    """Do what is left to do, wait until every run and session has ended, and say how."""
     for action in actions[cuts.acknowledged :]:
         action(orchestrator)
         cuts.acknowledged += 1
 
     def ended() -> bool:
-        return all(row.status in ENDED for row in orchestrator.runs(limit=None))
+        return all(status in ENDED for status in statuses(orchestrator).values())
 
     eventually(ended, 20, what="the end of every run")
-    return {row.id: row.status for row in orchestrator.runs(limit=None)}
+    return statuses(orchestrator)
 
 
 @pytest.mark.parametrize("work", WORK)
@@ -145,3 +177,34 @@ def test_whatever_commit_was_the_last_every_run_ends_as_without_the_death(
         cuts.acknowledged = acknowledged
         with Orchestrator(journal, home=tmp_path / f"home-{number}") as orchestrator:
             assert ends(orchestrator, actions, cuts) == undisturbed, number
+
+
+def test_a_message_that_comes_while_a_program_waits_for_a_commit_does_not_let_that_be_forgotten(
+    tmp_path: Path, cuts: Cuts, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted, received = threading.Event(), threading.Event()
+    commit, append = Writer.commit, SqliteJournal.append
+
+    def commit_late(self: Writer, group: Sequence[Append]) -> Sequence[Answer]:
+        if any(isinstance(event, ValueEmitted) for each in group for event in each.events):
+            emitted.set()
+            assert received.wait(20)
+        return commit(self, group)
+
+    def append_and_tell(self: SqliteJournal, append_: Append) -> None:
+        append(self, append_)
+        if any(isinstance(event, MessageReceived) for event in append_.events):
+            received.set()
+
+    monkeypatch.setattr(Writer, "commit", commit_late)
+    monkeypatch.setattr(SqliteJournal, "append", append_and_tell)
+    cuts.kept = kept = []
+    with Orchestrator(tmp_path / "runs.db", home=tmp_path / "home") as orchestrator:
+        run = orchestrator.start(orders.talker, id="talker")
+        assert emitted.wait(20)
+        told("talker")(orchestrator)
+        run.result(20)
+        cuts.kept = None
+    for number, (journal, _) in enumerate(kept[1:4]):  # the emitted values, the message, and what follows
+        with Orchestrator(journal, home=tmp_path / f"home-{number}") as orchestrator:
+            assert orchestrator.get("talker").result(20) == "said"

@@ -66,6 +66,55 @@ def test_a_parent_that_is_retried_lets_the_child_that_failed_go_on(orchestrator,
     assert [line.split()[0] for line in log(tmp_path)] == ["first", "pay", "ship", "ship", "refund", "ship"]
 
 
+def test_a_child_that_is_being_cancelled_goes_on_with_its_parent_once_it_has_cleaned_up(orchestrator, tmp_path):
+    run = orchestrator.start(retrying.couple, str(tmp_path), id="couple")
+    with pytest.raises(RunFailed, match="ship is not there"):
+        run.result(30)
+    eventually(lambda: "until cleaned" in log(tmp_path))
+    (tmp_path / "ship").touch()
+    run.retry()
+    (tmp_path / "cleaned").touch()
+    child = orchestrator.get("couple~1")
+    eventually(lambda: child.status == "waiting" and "run.retried" in {each.event.type for each in child.events()})
+    child.signal(retrying.Told(steps=["called"]))
+    assert run.result(30) == "ship, called"
+
+
+def test_a_child_that_is_being_cancelled_stays_so_if_its_parent_is_retried_and_cancelled_again(orchestrator, tmp_path):
+    run = orchestrator.start(retrying.couple, str(tmp_path), id="couple")
+    with pytest.raises(RunFailed, match="ship is not there"):
+        run.result(30)
+    eventually(lambda: "until cleaned" in log(tmp_path))
+    (tmp_path / "ship").touch()
+    run.retry()
+    run.cancel()
+    with pytest.raises(RunCancelled):
+        run.result(30)
+    (tmp_path / "cleaned").touch()
+    child = orchestrator.get("couple~1")
+    with pytest.raises(RunCancelled):
+        child.result(30)
+    run.retry()
+    eventually(lambda: child.status == "waiting")
+    child.signal(retrying.Told(steps=["called"]))
+    assert run.result(30) == "ship, called"
+    assert [each.event.type for each in child.events()].count("run.retried") == 1
+
+
+def test_a_child_that_had_not_been_started_starts_with_the_retry_of_its_parent(orchestrator, tmp_path):
+    run = orchestrator.start(retrying.hasty, str(tmp_path), id="hasty")
+    with pytest.raises(RunFailed, match="Task-"):
+        run.result(30)
+    (tmp_path / "mended").touch()
+    run.retry()
+    with pytest.raises(RunFailed, match="ship is not there"):
+        run.result(30)
+    assert [line.split()[0] for line in log(tmp_path)].count("ship") == 2
+    (tmp_path / "ship").touch()
+    run.retry()
+    assert run.result(30) == "pay, ship"
+
+
 def test_a_child_that_is_retried_alone_does_not_reach_the_parent_that_heard_of_its_failure(orchestrator, tmp_path):
     run = orchestrator.start(retrying.family, str(tmp_path), id="family")
     with pytest.raises(RunFailed):

@@ -106,7 +106,7 @@ def test_channels_count_for_themselves_and_tasks_share_them() -> None:
 
 def test_a_program_that_waits_for_the_disk_is_answered_after_it_wrote() -> None:
     decision = Case().turn(value(1), AwaitWriting())
-    assert decision.now == []
+    assert decision.now == [do.ExpectWritten()]
     assert decision.then == [do.TellWritten()]
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from greenroom import StepFailed, emit, now, random, session, sleep, tool
+from greenroom.journal.interface import Stored
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import MailboxFull, SessionClosed
 from greenroom.messages.core.failures import Exit, Failure
@@ -21,14 +22,14 @@ from greenroom.messages.events.events import (
     ValueEmitted,
 )
 from greenroom.messages.frames.worker import EmitValue, Raise, Return, ScheduleStep, SendMessage, Turn, Withdraw
-from greenroom.messages.options.policy import Budget, StepOptions
+from greenroom.messages.options.policy import Budget, OnFailure, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decide import PROGRAM_CRASHES, decide
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.messages import mailbox
-from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.fold import fold, recall
 from tests.workflows.decisions.test_decide import types
 from tests.workflows.world import World
 
@@ -199,6 +200,22 @@ def test_a_closed_session_answers_what_waits_and_takes_nothing_more() -> None:
     assert case.state.status == "completed"
     assert isinstance(case.send(3).refused, SessionClosed)
     assert case.happen(inputs.Close()).events == []
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "stop"])
+def test_a_session_is_still_closed_when_it_is_read_after_a_later_turn(on_failure: OnFailure) -> None:
+    case = Case(on_failure=on_failure)
+    first = Stored(1, SessionOpened(at=0.0, run_id="chat/a", app="m", session="chat", key="a", on_failure=on_failure))
+    decisions = [case.send(1), case.send(2), case.happen(inputs.Close()), case.turn(Return(result=None))]
+    if on_failure == "stop":
+        decisions.append(case.turn(Raise(failure=Failure(outcome="error", type="E", message="no"))))
+    events = [event for decision in decisions for event in decision.events]
+    tail = [Stored(seq, event) for seq, event in enumerate(events, 2) if seq > case.state.wake_seq]
+    case.state = recall(first, tail)
+    assert isinstance(case.send(3).refused, SessionClosed)
+    decision = case.turn(Return(result=None)) if on_failure == "continue" else case.happen(inputs.Resume())
+    assert types(decision)[-1] == "session.closed"
+    assert do.Announce() in decision.then
 
 
 def test_an_idle_session_is_closed_at_once() -> None:

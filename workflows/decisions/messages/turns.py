@@ -22,7 +22,7 @@ def refuses(out: Decision) -> bool:
     """Refuse a message to a session that is closing. Return whether it was refused."""
     if out.state.closing:
         out.refused = SessionClosed(f"session {out.state.run_id} is closed: it takes no messages any more")
-    return out.state.closing
+    return out.state.closing > 0
 
 
 def turn_returned(out: Decision, command: frames.Return, turn: frames.Turn) -> None:
@@ -140,6 +140,12 @@ def close(out: Decision) -> None:
         return
     out.record(ev.CloseRequested(at=out.at))
     if not out.state.mailbox:
+        _close(out)
+
+
+def close_if_due(out: Decision) -> None:
+    """End a closed session that stopped at its last message, now that a person has resumed it."""
+    if out.state.closing and out.state.idle:
         _close(out)
 
 

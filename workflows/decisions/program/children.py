@@ -51,9 +51,12 @@ def abandon_child(out: Decision, key: str, *, at_once: bool) -> None:
 
 
 def child_finished(out: Decision, happened: inputs.ChildFinished) -> None:
-    """Record how a child run ended."""
+    """Record how a child run ended.
+
+    A child that was still being cancelled when its parent was retried ends once more before it goes on.
+    """
     child = out.state.children.get(happened.key)
-    if child is None or not child.open:
+    if child is None or not child.open or (child.retry is not None and child.retry != happened.retried):
         return
     out.record(
         ev.ChildEnded(

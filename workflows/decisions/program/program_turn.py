@@ -43,6 +43,7 @@ def program_asked(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0
             case frames.EmitValue():
                 streams.value_emitted(out, command)
             case frames.AwaitWriting():
+                out.now.append(do.ExpectWritten())
                 out.then.append(do.TellWritten())
             case frames.SendMessage():
                 outbox.message_sent(out, command)

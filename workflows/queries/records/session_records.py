@@ -38,7 +38,7 @@ def session_detail(row: RunRow, state: RunState, last: TurnRecord | None) -> Ses
         **session_record(row).model_dump(),
         state=state.shared,
         waiting=len(state.mailbox) - dealt_with,
-        closed=state.closing or state.ended is not None,
+        closed=state.closing > 0 or state.ended is not None,
         last_turn=last,
     )
 

@@ -66,6 +66,8 @@ class ProgramJob:
         """Outcomes that came after the start was submitted and before a worker had it."""
         self._unanswered = 0
         """Turns that the program has yet to answer."""
+        self._unwritten = 0
+        """Commits that the program has yet to be told of."""
         self._begins = True
         """Whether its first turn, which follows from the outcomes that it was started with, is one of them."""
         self._begun: tuple[ProgramCommand, ...] = ()
@@ -93,8 +95,9 @@ class ProgramJob:
         return answered >= outcomes and all(item.kind != "timer" for item in state.resolutions[answered:])
 
     def has_heard(self, state: RunState) -> bool:
-        """Return whether a worker has the program, and it has answered all outcomes of the run."""
-        return self._token is not None and not self._unanswered and self._sent == len(state.resolutions)
+        """Return whether a worker has the program, and it has answered all outcomes of the run and awaits no commit."""
+        unheard = self._unanswered or self._unwritten
+        return self._token is not None and not unheard and self._sent == len(state.resolutions)
 
     def start(self, state: RunState, *, trial: bool = False, tells_rest: bool = False) -> None:
         """Submit the program to its pool, with every recorded outcome.
@@ -154,11 +157,16 @@ class ProgramJob:
         else:
             self._unsent.extend(new)
 
+    def expect_written(self) -> None:
+        """Remember that the program goes on once it is told of a commit."""
+        self._unwritten += 1
+
     def written(self) -> None:
         """Tell the program that what it asked for is committed; do nothing without a program.
 
         A program that was started since then has not asked, and ignores this.
         """
+        self._unwritten -= 1
         if self.worker is not None:
             self._send(Resolution(key="", kind="written"), told=0)
 

@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from greenroom import emit, receive, run, session, sleep, workflow
+from greenroom import approve, emit, receive, run, session, sleep, workflow
 
 MANY = 1200
 """More values than a program may emit before it waits for their commit."""
@@ -60,3 +60,10 @@ async def forgetful(state: Memory, message: Note) -> int:
     if message.text == "fail":
         raise ValueError(task.get_name())
     return state.turns
+
+
+@session(state=Memory)
+async def asking(state: Memory, message: Note) -> str:
+    """Have a person decide about each message."""
+    state.turns += 1
+    return (await approve(message.text)).decision

@@ -1,11 +1,13 @@
 """Runs that fail until a file says otherwise."""
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from greenroom import Retry, StepFailed, current, sleep, tool, uuid4, workflow
+from greenroom import Retry, StepFailed, current, receive, run, sleep, tool, uuid4, workflow
 from tests.acceptance.apps.effects import append
 
 TWICE = Retry(attempts=2, initial=0.01)
@@ -74,6 +76,40 @@ async def order(state: Told, folder: str) -> str:
 async def family(folder: str) -> str:
     first = await effect(folder, "first")
     return f"{first}, {await order(folder)}"
+
+
+@tool
+def until(folder: str, name: str) -> None:
+    """Wait for a file of this name."""
+    append(Path(folder, "log"), f"until {name}")
+    while not Path(folder, name).exists():
+        time.sleep(0.01)
+
+
+@workflow
+async def careful(folder: str) -> str:
+    """Await a message; clean up for as long as it is told."""
+    try:
+        told = await receive(Told)
+    except asyncio.CancelledError:
+        await until(folder, "cleaned")
+        raise
+    return " ".join(told.steps)
+
+
+@workflow
+async def couple(folder: str) -> str:
+    return ", ".join(await asyncio.gather(shaky(folder, "ship"), run(careful, folder)))
+
+
+@workflow
+async def hasty(folder: str) -> str:
+    """Ask for a run, and fail before it has been started."""
+    child = asyncio.create_task(order(folder))
+    await asyncio.sleep(0)
+    if not Path(folder, "mended").exists():  # noqa: ASYNC240  see below
+        raise ValueError(child.get_name())
+    return await child
 
 
 @workflow
