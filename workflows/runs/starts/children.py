@@ -9,7 +9,7 @@ from typing import Protocol
 from greenroom.messages.commands import Refused, StartRun
 from greenroom.messages.core.errors import RetryRefused, SequenceConflict
 from greenroom.messages.core.failures import Failure
-from greenroom.workflows.decisions.inputs import ChildFinished
+from greenroom.workflows.decisions.inputs import Cancel, ChildFinished
 from greenroom.workflows.queries.records.run_records import failed_at
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.starts import run_retry, start
@@ -110,6 +110,8 @@ async def _retry_child_unless(
                 tell_parent(runs, state, order)
                 return
             elif not isinstance(await runs.reopen(state, event), SequenceConflict):
+                if unwanted.is_set():  # the order to cancel it may have come before it went on
+                    runs.route(run_id, Cancel(f"run {state.parent} no longer awaits it", None, again=False))
                 return
             # else something was recorded since it was read, such as a background score
         finally:
