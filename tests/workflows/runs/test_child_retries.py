@@ -58,7 +58,7 @@ def go_on(at_start: Callable[[Child], object], at_reopen: Callable[[ChildRetries
     registry = Registry(lambda: at_start(child), lambda: at_reopen(registry.child_retries))
     dependencies = SimpleNamespace(journal=journal, clock=lambda: 3.0)
     try:
-        asyncio.run(start_child(cast("Any", registry), cast("Any", dependencies), parent, KEY))
+        asyncio.run(start_child(cast("Any", registry), cast("Any", dependencies), parent, KEY, child))
     finally:
         journal.close()
     return registry

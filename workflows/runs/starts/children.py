@@ -14,7 +14,7 @@ from greenroom.workflows.queries.records.run_records import failed_at
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.starts import run_retry, start
 from greenroom.workflows.runs.watching.subscribers import Subscribers
-from greenroom.workflows.state.run_state import RunState
+from greenroom.workflows.state.run_state import Child, RunState
 
 
 class Runs(start.Runs, run_retry.Runs, Protocol):
@@ -55,9 +55,10 @@ class ChildRetries:
             event.set()
 
 
-async def start_child(runs: Runs, dependencies: RunDependencies, parent: RunState, key: str) -> None:
+async def start_child(runs: Runs, dependencies: RunDependencies, parent: RunState, key: str, child: Child) -> None:
     """Start a child run, or find the one that was started; the parent is told of its end."""
-    child = parent.children[key]
+    if not child.open:  # the parent, or its turn, has ended before this began
+        return
     command = StartRun(
         run_id=child.run_id,
         app=child.app,
