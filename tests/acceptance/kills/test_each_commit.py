@@ -76,21 +76,6 @@ def told(run_id: str) -> Action:
     return lambda orchestrator: orchestrator.get(run_id).signal(orders.Note(text="go"), key="go")
 
 
-def talk(text: str) -> Action:
-    return lambda orchestrator: orchestrator.session(orders.forgetful, "k").tell(orders.Note(text=text), key=text)
-
-
-def answered(turns: int) -> Action:
-    """Wait until a session has handled so many messages."""
-    return lambda orchestrator: eventually(
-        lambda: orchestrator.session(orders.forgetful, "k").state.turns >= turns, 20, what="the turns"
-    )
-
-
-def closed(orchestrator: Orchestrator) -> None:
-    orchestrator.session(orders.forgetful, "k").close()
-
-
 def put(text: str) -> Action:
     return lambda orchestrator: orchestrator.session(orders.asking, "k").tell(orders.Note(text=text), key=text)
 
@@ -137,7 +122,6 @@ WORK: dict[str, Sequence[Action]] = {
         status("tree~1~1", "waiting"),
         lambda orchestrator: orchestrator.get("tree").cancel(within=0),
     ],
-    "session": [talk("leave"), talk("fail"), talk("last"), answered(2), closed],
     "close": [put("one"), put("two"), closed_to_questions, approved(2)],
     "emit": [lambda orchestrator: orchestrator.start(orders.talker, id="talker")],
 }

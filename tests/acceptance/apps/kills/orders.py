@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from greenroom import approve, emit, receive, run, session, sleep, workflow
+from greenroom import approve, emit, receive, run, session, workflow
 
 MANY = 1200
 """More values than a program may emit before it waits for their commit."""
@@ -49,17 +49,6 @@ async def talker() -> str:
         for number in range(MANY):
             await emit(number)
     return "said"
-
-
-@session(state=Memory)
-async def forgetful(state: Memory, message: Note) -> int:
-    """Start a run and leave it behind when the turn is over."""
-    task = asyncio.create_task(run(leaf))
-    await sleep(0.05)
-    state.turns += 1
-    if message.text == "fail":
-        raise ValueError(task.get_name())
-    return state.turns
 
 
 @session(state=Memory)
