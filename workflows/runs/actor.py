@@ -269,16 +269,15 @@ class RunActor(EventSourcedActor[Effect]):
     def _do(self, effect: Effect) -> None:  # noqa: C901, PLR0912, PLR0915  one line per kind of effect
         match effect:
             case do.Dispatch(key=key, attempt=attempt):
-                step = self.state.steps.get(key)  # none if its session's turn has ended before the commit
-                if step is not None and step.open and not self.state.halted:
+                step = self.state.steps[key]
+                if step.open and not self.state.halted:
                     self._steps.dispatch(step, attempt)
             case do.ReleaseSteps():
                 self._steps.wrote()
             case do.SendHeld(token=token):
                 self._steps.release(token)
             case do.Judge(key=key):
-                if (step := self.state.steps.get(key)) is not None:
-                    self._judge(step)
+                self._judge(self.state.steps[key])
             case do.AskJudges(key=key):
                 if (evaluations := self._evaluations.get(key)) is not None:
                     evaluations.ask_judges()
@@ -304,7 +303,7 @@ class RunActor(EventSourcedActor[Effect]):
             case do.EndProgram():
                 self._program.end()
             case do.StartChild(key=key):
-                if (child := self.state.children.get(key)) is not None and child.open:
+                if self.state.children[key].open:
                     self._dependencies.registry.start_child(self.state, key)
             case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
@@ -336,8 +335,7 @@ class RunActor(EventSourcedActor[Effect]):
             self._dependencies.router.deliver(self.state, key)
 
     def _tell_child(self, key: str, message: Input) -> None:
-        if (child := self.state.children.get(key)) is not None:
-            self._dependencies.registry.route(child.run_id, message)
+        self._dependencies.registry.route(self.state.children[key].run_id, message)
 
     def _judge(self, step: Step) -> None:
         if step.key in self._evaluations:

@@ -110,7 +110,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
 
     def start_child(self, parent: RunState, key: str) -> None:
         """See ``Registry``."""
-        self.begin(start_child(self, self._dependencies, parent, key, parent.children[key]))
+        self.begin(start_child(self, self._dependencies, parent, key))
 
     def call_off(self, run_id: str, /) -> None:
         """See ``Registry``."""

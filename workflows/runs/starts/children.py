@@ -9,12 +9,12 @@ from typing import Protocol
 from greenroom.messages.commands import Refused, StartRun
 from greenroom.messages.core.errors import RetryRefused, SequenceConflict
 from greenroom.messages.core.failures import Failure
-from greenroom.workflows.decisions.inputs import Cancel, ChildFinished
+from greenroom.workflows.decisions.inputs import ChildFinished
 from greenroom.workflows.queries.records.run_records import failed_at
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.starts import run_retry, start
 from greenroom.workflows.runs.watching.subscribers import Subscribers
-from greenroom.workflows.state.run_state import Child, RunState
+from greenroom.workflows.state.run_state import RunState
 
 
 class Runs(start.Runs, run_retry.Runs, Protocol):
@@ -55,10 +55,9 @@ class ChildRetries:
             event.set()
 
 
-async def start_child(runs: Runs, dependencies: RunDependencies, parent: RunState, key: str, child: Child) -> None:
+async def start_child(runs: Runs, dependencies: RunDependencies, parent: RunState, key: str) -> None:
     """Start a child run, or find the one that was started; the parent is told of its end."""
-    if not child.open:  # the parent, or its turn, has ended before this began
-        return
+    child = parent.children[key]
     command = StartRun(
         run_id=child.run_id,
         app=child.app,
@@ -111,8 +110,6 @@ async def _retry_child_unless(
                 tell_parent(runs, state, order)
                 return
             elif not isinstance(await runs.reopen(state, event), SequenceConflict):
-                if unwanted.is_set():  # the order to cancel it may have come before it went on
-                    runs.route(run_id, Cancel(f"run {state.parent} no longer awaits it", None, again=False))
                 return
             # else something was recorded since it was read, such as a background score
         finally:
